@@ -1,0 +1,36 @@
+/// What a peer says later about something submitted: an SMS receipt, a bounce, a fax result.
+public struct DeliveryReport: Hashable, Sendable, Codable {
+  public enum State: String, Hashable, Sendable, Codable, CaseIterable {
+    /// Not final: buffered, en route, delayed.
+    case pending
+    case delivered, undelivered, expired
+    /// The peer itself does not know; final, counts as sent.
+    case unknown
+  }
+  /// Our name for the attempt when the report carries it; else nil.
+  public var wireIdentity: String?
+  /// The peer's name for it when the report carries that; else nil.
+  public var peerID: String?
+  /// The recipient concerned, where one submission had several.
+  public var recipient: Address?
+  public var state: State
+  /// Set when not delivered.
+  public var fault: Fault?
+  /// True when the address itself is bad (unknown user, unallocated number), so that it is marked.
+  public var condemnsAddress: Bool
+  /// When it happened according to the peer; nil if it does not say.
+  public var happenedAt: Timestamp?
+
+  public init(
+    wireIdentity: String?, peerID: String?, recipient: Address?, state: State, fault: Fault? = nil,
+    condemnsAddress: Bool = false, happenedAt: Timestamp? = nil
+  ) {
+    self.wireIdentity = wireIdentity
+    self.peerID = peerID
+    self.recipient = recipient
+    self.state = state
+    self.fault = fault
+    self.condemnsAddress = condemnsAddress
+    self.happenedAt = happenedAt
+  }
+}

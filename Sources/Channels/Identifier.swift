@@ -1,0 +1,81 @@
+/// What an identifier names; gives the prefix under which it is shown.
+public protocol IdentifierKind: Sendable {
+  /// 1–63 lower-case ASCII letters or underscores, for example `arrival` (TypeID 0.3, "Prefix").
+  static var prefix: String { get }
+}
+
+/// A UUIDv7 (RFC 9562 §5.7) shown as a TypeID: `arrival_01jdf3…`.
+///
+/// Stored and sent in its text form only, so an operator can paste what a log shows into a query. Identifiers made
+/// later sort later; within a millisecond the 12 bits of `rand_a` hold the fraction (RFC 9562 §6.2, method 3).
+public struct Identifier<Kind: IdentifierKind>: Hashable, Comparable, Sendable, Codable, LosslessStringConvertible {
+  private let high: UInt64
+  private let low: UInt64
+
+  public init(at time: Timestamp, using generator: inout some RandomNumberGenerator) {
+    let millis = UInt64(truncatingIfNeeded: max(0, time.milliseconds)) & 0xffff_ffff_ffff
+    let fraction = UInt64(max(0, time.microseconds - time.milliseconds * 1_000)) * 4_096 / 1_000
+    high = millis << 16 | 0x7000 | fraction & 0xfff
+    low = generator.next() as UInt64 & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000
+  }
+
+  public init(at time: Timestamp) {
+    var generator = SystemRandomNumberGenerator()
+    self.init(at: time, using: &generator)
+  }
+
+  /// Nil unless `text` is this kind's prefix, an underscore, and 26 characters of TypeID's base 32.
+  public init?(_ text: String) {
+    let bytes = Array(text.utf8)
+    let prefix = Array(Kind.prefix.utf8)
+    guard bytes.count == prefix.count + 27, bytes.starts(with: prefix), bytes[prefix.count] == 0x5f else { return nil }
+    var high: UInt64 = 0
+    var low: UInt64 = 0
+    for (position, byte) in bytes[(prefix.count + 1)...].enumerated() {
+      guard let digit = alphabet.firstIndex(of: byte) else { return nil }
+      if position == 0, digit > 7 { return nil }
+      high = high << 5 | low >> 59
+      low = low << 5 | UInt64(digit)
+    }
+    self.high = high
+    self.low = low
+  }
+
+  public var description: String {
+    var out = [UInt8](repeating: 0, count: 26)
+    var high = high
+    var low = low
+    for position in stride(from: 25, through: 0, by: -1) {
+      out[position] = alphabet[Int(low & 31)]
+      low = low >> 5 | high << 59
+      high >>= 5
+    }
+    return Kind.prefix + "_" + String(decoding: out, as: UTF8.self)
+  }
+
+  public static func < (a: Self, b: Self) -> Bool { (a.high, a.low) < (b.high, b.low) }
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    let text = try container.decode(String.self)
+    guard let value = Self(text) else {
+      throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a \(Kind.prefix) id: \(text)")
+    }
+    self = value
+  }
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(description)
+  }
+}
+
+/// Crockford's base 32 in lower case, the digits of a TypeID.
+private let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+
+public enum ArrivalKind: IdentifierKind { public static let prefix = "arrival" }
+/// Names one kept arrival; what a wire is told about is this.
+public typealias ArrivalID = Identifier<ArrivalKind>
+
+public enum AttemptKind: IdentifierKind { public static let prefix = "attempt" }
+/// Names one outbound attempt; its wire identity is derived from it and so is the same after a restart.
+public typealias AttemptID = Identifier<AttemptKind>
