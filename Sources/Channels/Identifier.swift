@@ -16,7 +16,8 @@ public struct Identifier<Kind: IdentifierKind>: Hashable, Comparable, Sendable, 
     let millis = UInt64(truncatingIfNeeded: max(0, time.milliseconds)) & 0xffff_ffff_ffff
     let fraction = UInt64(max(0, time.microseconds - time.milliseconds * 1_000)) * 4_096 / 1_000
     high = millis << 16 | 0x7000 | fraction & 0xfff
-    low = generator.next() as UInt64 & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000
+    let random: UInt64 = generator.next()
+    low = random & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000
   }
 
   public init(at time: Timestamp) {
