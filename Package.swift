@@ -25,6 +25,13 @@ let package = Package(
   ],
   targets: [
     .target(name: "Channels", swiftSettings: strict),
+    .systemLibrary(
+      name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CLibpq", path: "Sources/CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    .target(
+      name: "Store",
+      dependencies: ["Channels", "CSQLite", "CLibpq", .product(name: "Crypto", package: "swift-crypto")],
+      swiftSettings: strict),
     .executableTarget(
       name: "liaison",
       dependencies: [
@@ -47,6 +54,7 @@ let package = Package(
         .product(name: "JWTKit", package: "jwt-kit"),
       ],
       swiftSettings: strict),
+    .testTarget(name: "StoreTests", dependencies: ["Store", "Channels"], swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
   ]
 )
