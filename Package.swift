@@ -54,6 +54,12 @@ let package = Package(
         .product(name: "JWTKit", package: "jwt-kit"),
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "liaison-bench",
+      dependencies: [
+        "Store", "Channels", "PostgresForTests", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Benchmarks/liaison-bench", swiftSettings: strict),
     .target(name: "PostgresForTests", path: "Tests/PostgresForTests", swiftSettings: strict),
     .executableTarget(
       name: "StoreCrashChild", dependencies: ["Store", "Channels"], path: "Tests/StoreCrashChild",
