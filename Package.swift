@@ -25,6 +25,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "Channels", swiftSettings: strict),
+    .target(name: "ContactModel", dependencies: ["Channels"], swiftSettings: strict),
     .executableTarget(
       name: "liaison",
       dependencies: [
