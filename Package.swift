@@ -26,6 +26,14 @@ let package = Package(
   targets: [
     .target(name: "Channels", swiftSettings: strict),
     .target(name: "ContactModel", dependencies: ["Channels"], swiftSettings: strict),
+    .systemLibrary(
+      name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CLibpq", path: "Sources/CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    .target(
+      name: "Store",
+      dependencies: ["Channels", "ContactModel", "CSQLite", "CLibpq", .product(name: "Crypto", package: "swift-crypto")],
+      swiftSettings: strict),
+    .target(name: "Customers", dependencies: ["Store", "ContactModel", "Channels"], swiftSettings: strict),
     .executableTarget(
       name: "liaison",
       dependencies: [
@@ -48,6 +56,7 @@ let package = Package(
         .product(name: "JWTKit", package: "jwt-kit"),
       ],
       swiftSettings: strict),
+    .testTarget(name: "StoreTests", dependencies: ["Store", "Channels"], swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
   ]
 )

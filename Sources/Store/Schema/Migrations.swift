@@ -1,2 +1,2 @@
 /// Every migration ever released, oldest first. Append only: a released text is never edited.
-let migrations: [String] = [migration001]
+public let migrations: [Migration] = [Migration(1, "first schema", migration001)]

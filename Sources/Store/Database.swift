@@ -1,0 +1,158 @@
+import Channels
+import Glibc
+
+/// Which work goes first. A screen pop never waits for an import.
+public enum Lane: String, Hashable, Sendable, CaseIterable {
+  case live
+  /// Imports, campaigns, reports. Keep one item below some 10 ms of work: a live write may have to wait for one.
+  case bulk
+}
+
+/// The store: one writer with group commit, a few readers, in SQLite or PostgreSQL.
+///
+/// `write` returns after COMMIT and fsync and never before. Bodies run on the store's own threads, never on the
+/// cooperative pool. Ends with `close`; when let go without it, what waits is still written.
+public final class Database: Sendable {
+  public struct Options: Sendable {
+    /// Threads and connections for reading.
+    public var readers = 4
+    /// Writes of one transaction at most. More than 200 bring nothing.
+    public var batchLimit = 200
+    public var bulkBatchLimit = 50
+    /// Writes and reads that may wait; further ones throw `.busy` at once.
+    public var liveQueueLimit = 4_096
+    public var bulkQueueLimit = 256
+    public var readQueueLimit = 4_096
+    /// For each statement of a write or a live read; bulk reads have none.
+    public var statementTimeout: Duration? = .seconds(30)
+    /// How long to wait for another process that writes to the same SQLite file (a backup, the sqlite3 shell).
+    public var busyTimeout: Duration = .seconds(5)
+    /// What `open` does about the schema. `upTo` stops early, for tests of old versions.
+    public var migrate = Migrate.apply
+    public init() {}
+  }
+  public enum Migrate: Hashable, Sendable {
+    case apply
+    case upTo(Int)
+    /// Refuses a database that is not of the newest version.
+    case require
+  }
+
+  public let url: StoreURL
+  public var dialect: Dialect { url.dialect }
+  /// Numbers of the migrations applied by this `open`.
+  public let migrated: [Int]
+
+  private let writer: Writer
+  private let readers: Readers
+  private let feed: CommitFeed
+  private let lock: StoreLock?
+
+  /// Opens, checks durability settings and brings the schema up to date. Blocks; call it before serving.
+  public static func open(
+    _ url: StoreURL, migrations: [Migration], options: Options = Options(), now: Timestamp
+  ) throws -> Database {
+    try Database(url, migrations, options, now)
+  }
+
+  private init(_ url: StoreURL, _ migrations: [Migration], _ options: Options, _ now: Timestamp) throws {
+    self.url = url
+    var lock: StoreLock?
+    let makeReader: () throws -> any Session
+    let writing: any Session
+    switch url.place {
+    case .sqlite(let path):
+      lock = try StoreLock(besides: path)
+      let connection = try SQLiteConnection(path: path, role: .writer, busyTimeout: options.busyTimeout)
+      do {
+        try connection.claimFile()
+        try syncDirectory(directory(of: path))
+      } catch {
+        connection.close()
+        throw error
+      }
+      writing = connection
+      makeReader = { try SQLiteConnection(path: path, role: .reader, busyTimeout: options.busyTimeout) }
+    case .postgres(let uri):
+      writing = try PostgresConnection(uri: uri, name: "liaison writer")
+      makeReader = { try PostgresConnection(uri: uri, name: "liaison reader") }
+    }
+    var reading: [any Session] = []
+    do {
+      let migrator = Migrator(migrations: migrations)
+      switch options.migrate {
+      case .apply: migrated = try migrator.run(on: writing, at: now)
+      case .upTo(let limit): migrated = try migrator.run(on: writing, upTo: limit, at: now)
+      case .require:
+        migrated = []
+        let version = try migrator.check(writing)
+        guard version == migrations.count else {
+          throw DatabaseError(
+            .other, "the database has version \(version), this program needs \(migrations.count): run liaison migrate")
+        }
+      }
+      for _ in 0..<max(1, options.readers) { reading.append(try makeReader()) }
+    } catch {
+      for session in reading { session.close() }
+      writing.close()
+      throw error
+    }
+    self.lock = lock
+    feed = CommitFeed()
+    writer = Writer(
+      writing,
+      limits: Writer.Limits(
+        batch: max(1, options.batchLimit), bulkBatch: max(1, options.bulkBatchLimit),
+        liveQueue: options.liveQueueLimit, bulkQueue: options.bulkQueueLimit,
+        statementTimeout: options.statementTimeout),
+      feed: feed)
+    readers = Readers(
+      reading,
+      limits: Readers.Limits(
+        threads: reading.count, queue: options.readQueueLimit, statementTimeout: options.statementTimeout))
+  }
+
+  deinit {
+    writer.beginClose()
+    readers.beginClose()
+  }
+
+  /// Runs `body` in a transaction shared with whatever else waits, and returns once it is durable.
+  ///
+  /// What the body throws undoes its own writes alone. The body may be run more than once, each time on the state
+  /// before it; so it has no effects but the transaction's. Its task's cancellation takes effect only before its turn:
+  /// then `CancellationError` is thrown and nothing was written.
+  @discardableResult
+  public func write<T: Sendable>(
+    _ lane: Lane = .live, _ body: @escaping @Sendable (WriteTransaction) throws -> T
+  ) async throws -> T {
+    try await writer.write(lane, body)
+  }
+
+  /// Runs `body` on a reader, in one snapshot that contains every write acknowledged before the call.
+  public func read<T: Sendable>(
+    _ lane: Lane = .live, _ body: @escaping @Sendable (any Connection) throws -> T
+  ) async throws -> T {
+    try await readers.read(lane, body)
+  }
+
+  /// Calls `call` on the writer thread with what each commit announced, before its writers resume. It must be quick
+  /// and must not wait for the store.
+  public func observe(_ call: @escaping @Sendable ([any Sendable]) -> Void) -> Observation { feed.observe(call) }
+
+  /// The announced values of one type, from now on. Subscribe first, then read the store up to the present, and skip
+  /// what comes twice.
+  public func subscribe<Value: Sendable>(to type: Value.Type, limit: Int = 512) -> Subscription<Value> {
+    Subscription(to: feed, limit: limit)
+  }
+
+  /// Writes that wait, by lane: a measure of pressure.
+  public var waitingWrites: (live: Int, bulk: Int) { writer.waiting }
+
+  /// Takes no more, finishes what waits, closes every connection and ends subscriptions. Idempotent.
+  public func close() async {
+    await writer.close()
+    await readers.close()
+    feed.close()
+  }
+}

@@ -1,0 +1,192 @@
+import Foundation
+
+/// The readers: a few threads, each with its own session, serving one queue.
+///
+/// A thread opens one snapshot and serves from it whatever was asked for *before* the snapshot began; so many look-ups
+/// share a transaction, and none ever misses a commit that was acknowledged before it asked. Bulk reads (reports,
+/// exports) leave at least one thread to the live ones. Source: specs/stack.md §3, §4.
+final class Readers: Sendable {
+  struct Limits: Sendable {
+    var threads: Int
+    var queue: Int
+    var perSnapshot = 64
+    var statementTimeout: Duration?
+    var bulkStatementTimeout: Duration?
+  }
+
+  private struct Entry {
+    var job: any ReadJob
+    var ticket: UInt64
+  }
+  private struct State {
+    var live = Queue<Entry>()
+    var bulk = Queue<Entry>()
+    var tickets: UInt64 = 0
+    var bulkRunning = 0
+    var isClosing = false
+    var running: Int
+    var closers: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let monitor: Monitor<State>
+  private let limits: Limits
+
+  init(_ sessions: [any Session], limits: Limits) {
+    self.limits = limits
+    monitor = Monitor(State(running: sessions.count))
+    for (number, session) in sessions.enumerated() {
+      let handover = Handover(value: session)
+      let thread = Thread { [self] in serve(handover.value) }
+      thread.name = "store-reader-\(number)"
+      thread.start()
+    }
+  }
+
+  func read<T: Sendable>(_ lane: Lane, _ body: @escaping @Sendable (any Connection) throws -> T) async throws -> T {
+    let isCancelled = CancellationFlag()
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        enqueue(PendingRead(body: body, continuation: continuation, isCancelled: isCancelled), lane)
+      }
+    } onCancel: {
+      isCancelled.set()
+    }
+  }
+
+  private func enqueue(_ job: any ReadJob, _ lane: Lane) {
+    let refusal: DatabaseError? = monitor.withLock { state in
+      if state.isClosing { return DatabaseError(.closed, "the store is closed") }
+      guard state.live.count + state.bulk.count < limits.queue else {
+        return DatabaseError(.busy, "\(limits.queue) reads are waiting")
+      }
+      state.tickets += 1
+      switch lane {
+      case .live: state.live.append(Entry(job: job, ticket: state.tickets))
+      case .bulk: state.bulk.append(Entry(job: job, ticket: state.tickets))
+      }
+      return nil
+    }
+    if let refusal { job.fail(refusal) } else { monitor.signal() }
+  }
+
+  func close() async {
+    await withCheckedContinuation { continuation in
+      let isOver = monitor.withLock { state in
+        state.isClosing = true
+        if state.running > 0 { state.closers.append(continuation) }
+        return state.running == 0
+      }
+      monitor.broadcast()
+      if isOver { continuation.resume() }
+    }
+  }
+
+  func beginClose() {
+    monitor.withLock { $0.isClosing = true }
+    monitor.broadcast()
+  }
+
+  // MARK: The threads
+
+  private enum Turn { case live(any ReadJob, horizon: UInt64), bulk(any ReadJob), end }
+
+  private func serve(_ session: any Session) {
+    while true {
+      switch nextTurn() {
+      case .live(let job, let horizon):
+        snapshot(session, limits.statementTimeout, first: job) { nextLive(before: horizon) }
+      case .bulk(let job):
+        snapshot(session, limits.bulkStatementTimeout, first: job) { nil }
+        monitor.withLock { $0.bulkRunning -= 1 }
+        monitor.signal()
+      case .end:
+        session.close()
+        let closers = monitor.withLock { state in
+          state.running -= 1
+          guard state.running == 0 else { return [CheckedContinuation<Void, Never>]() }
+          defer { state.closers = [] }
+          return state.closers
+        }
+        for closer in closers { closer.resume() }
+        return
+      }
+    }
+  }
+
+  private func nextTurn() -> Turn {
+    monitor.wait { state in
+      if let entry = state.live.popFirst() { return .live(entry.job, horizon: state.tickets) }
+      if state.bulkRunning < max(1, limits.threads - 1), let entry = state.bulk.popFirst() {
+        state.bulkRunning += 1
+        return .bulk(entry.job)
+      }
+      return state.isClosing && state.bulk.isEmpty ? .end : nil
+    }
+  }
+
+  private func nextLive(before horizon: UInt64) -> (any ReadJob)? {
+    monitor.withLock { state in
+      guard let entry = state.live.first, entry.ticket <= horizon else { return nil }
+      return state.live.popFirst()?.job
+    }
+  }
+
+  /// Answers are given as they are found; the snapshot changes nothing about them.
+  private func snapshot(
+    _ session: any Session, _ timeout: Duration?, first: any ReadJob, more: () -> (any ReadJob)?
+  ) {
+    var job: (any ReadJob)? = first
+    var served = 0
+    while let current = job {
+      do {
+        try session.limit(to: timeout, isCancelled: { current.isCancelled })
+        if !session.isInTransaction { try session.begin(.snapshot) }
+      } catch {
+        session.rollback()
+        current.fail(error)
+        return
+      }
+      // After an error PostgreSQL refuses the rest of a transaction: the next job gets a new one.
+      if !current.run(session) { session.rollback() }
+      served += 1
+      job = served < limits.perSnapshot ? more() : nil
+    }
+    // A read transaction has nothing to lose.
+    session.rollback()
+  }
+}
+
+private protocol ReadJob: AnyObject, Sendable {
+  var isCancelled: Bool { get }
+  /// Runs the body and resumes the task; false if the body failed.
+  func run(_ connection: any Connection) -> Bool
+  func fail(_ error: any Error)
+}
+
+private final class PendingRead<T: Sendable>: ReadJob {
+  private let body: @Sendable (any Connection) throws -> T
+  private let continuation: CheckedContinuation<T, any Error>
+  private let cancellation: CancellationFlag
+  var isCancelled: Bool { cancellation.isSet }
+
+  init(
+    body: @escaping @Sendable (any Connection) throws -> T, continuation: CheckedContinuation<T, any Error>,
+    isCancelled: CancellationFlag
+  ) {
+    self.body = body
+    self.continuation = continuation
+    cancellation = isCancelled
+  }
+
+  func run(_ connection: any Connection) -> Bool {
+    do {
+      if isCancelled { throw CancellationError() }
+      continuation.resume(returning: try body(connection))
+      return true
+    } catch {
+      continuation.resume(throwing: error)
+      return false
+    }
+  }
+  func fail(_ error: any Error) { continuation.resume(throwing: error) }
+}

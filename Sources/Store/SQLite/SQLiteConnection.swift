@@ -1,0 +1,368 @@
+import CSQLite
+import Glibc
+
+/// A session with a SQLite file through the C API.
+///
+/// Statements stay prepared, at most `statementLimit` of them. `$1` is a *named* parameter here, so the common text
+/// works as it stands. Write-ahead log and synchronous=FULL: a commit returns after fsync. Source: specs/stack.md §3.
+final class SQLiteConnection: Session {
+  enum Role: Equatable { case writer, reader, inspector }
+
+  let dialect = Dialect.sqlite
+  let path: String
+  private let handle: OpaquePointer
+  private var statements: [String: Prepared] = [:]
+  private var useCount: UInt64 = 0
+  private var savepointDepth = 0
+  private let clock = StatementClock()
+  private static let statementLimit = 256
+
+  init(path: String, role: Role, busyTimeout: Duration) throws {
+    self.path = path
+    var opened: OpaquePointer?
+    let flags =
+      switch role {
+      case .writer: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+      case .reader: SQLITE_OPEN_READWRITE
+      case .inspector: SQLITE_OPEN_READONLY
+      }
+    let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
+    guard let handle = opened else { throw DatabaseError(.other, "SQLite: out of memory") }
+    guard code == SQLITE_OK else {
+      let error = Self.error(code, of: handle, at: path)
+      sqlite3_close_v2(handle)
+      throw error
+    }
+    self.handle = handle
+    sqlite3_busy_timeout(handle, Int32(clamping: busyTimeout.components.seconds * 1_000))
+    sqlite3_progress_handler(
+      handle, 2_000, { Unmanaged<StatementClock>.fromOpaque($0!).takeUnretainedValue().isOver ? 1 : 0 },
+      Unmanaged.passUnretained(clock).toOpaque())
+    do {
+      try configure(role)
+    } catch {
+      close()
+      throw error
+    }
+  }
+
+  /// Asserts what durability rests on instead of hoping for it.
+  private func configure(_ role: Role) throws {
+    // The first statement that reads the file: here it shows whether it is a database at all.
+    try query("PRAGMA schema_version", [])
+    try query("PRAGMA foreign_keys = ON", [])
+    switch role {
+    case .inspector: return
+    case .reader:
+      try query("PRAGMA query_only = ON", [])
+    case .writer:
+      if try one("PRAGMA journal_mode").text(0) != "wal" {
+        let mode = try one("PRAGMA journal_mode = WAL").text(0)
+        guard mode == "wal" else {
+          throw DatabaseError(.unreadable, "\(path): no write-ahead log on this file system (journal mode \(mode))")
+        }
+      }
+      try query("PRAGMA synchronous = FULL", [])
+      guard try one("PRAGMA synchronous").int(0) == 2 else {
+        throw DatabaseError(.other, "\(path): synchronous=FULL did not hold")
+      }
+    }
+  }
+
+  // MARK: Statements
+
+  @discardableResult
+  func query(_ sql: String, _ parameters: [SQLValue]) throws -> [Row] {
+    var rows: [Row] = []
+    try run(sql, parameters) { statement in rows.append(statement.row()) }
+    return rows
+  }
+
+  @discardableResult
+  func execute(_ sql: String, _ parameters: [SQLValue]) throws -> Int {
+    let before = sqlite3_total_changes64(handle)
+    try run(sql, parameters) { _ in }
+    return Int(sqlite3_total_changes64(handle) - before)
+  }
+
+  private func run(_ sql: String, _ parameters: [SQLValue], _ take: (Prepared) -> Void) throws {
+    let statement = try prepared(sql)
+    defer { statement.reset() }
+    try statement.bind(parameters, sql)
+    clock.start()
+    while true {
+      let code = sqlite3_step(statement.handle)
+      if code == SQLITE_ROW {
+        take(statement)
+      } else if code == SQLITE_DONE {
+        return
+      } else {
+        throw failure(code)
+      }
+    }
+  }
+
+  func execute(script: String) throws {
+    let text = try dialect.expand(script)
+    try text.withCString { start in
+      var next: UnsafePointer<CChar>? = start
+      while let current = next, current.pointee != 0 {
+        var raw: OpaquePointer?
+        let code = sqlite3_prepare_v2(handle, current, -1, &raw, &next)
+        guard code == SQLITE_OK else { throw failure(code) }
+        guard let raw else { continue }  // white space or a comment
+        defer { sqlite3_finalize(raw) }
+        clock.start()
+        var step = sqlite3_step(raw)
+        while step == SQLITE_ROW { step = sqlite3_step(raw) }
+        guard step == SQLITE_DONE else { throw failure(step) }
+      }
+    }
+  }
+
+  private func prepared(_ sql: String) throws -> Prepared {
+    useCount += 1
+    if let statement = statements[sql] {
+      statement.lastUse = useCount
+      return statement
+    }
+    if statements.count >= Self.statementLimit, let oldest = statements.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+      statements.removeValue(forKey: oldest.key)?.finalize()
+    }
+    var raw: OpaquePointer?
+    let text = try dialect.expand(sql)
+    let code = sqlite3_prepare_v3(handle, text, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &raw, nil)
+    guard code == SQLITE_OK else { throw failure(code) }
+    guard let raw else { throw DatabaseError(.misuse, "an empty statement") }
+    let statement = Prepared(raw)
+    statement.lastUse = useCount
+    statements[sql] = statement
+    return statement
+  }
+
+  // MARK: Transactions
+
+  func begin(_ mode: TransactionMode) throws {
+    try query(mode == .write ? "BEGIN IMMEDIATE" : "BEGIN", [])
+  }
+  func commit() throws { try query("COMMIT", []) }
+  func rollback() {
+    savepointDepth = 0
+    guard isInTransaction else { return }
+    // A failed ROLLBACK leaves nothing to be done; the next BEGIN reports what is wrong with the session.
+    _ = try? query("ROLLBACK", [])
+  }
+  var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
+
+  func savepoint<T>(_ body: () throws -> T) throws -> T {
+    let name = "s\(savepointDepth)"
+    try query("SAVEPOINT " + name, [])
+    savepointDepth += 1
+    do {
+      let result = try body()
+      savepointDepth -= 1
+      try query("RELEASE " + name, [])
+      return result
+    } catch {
+      savepointDepth = max(0, savepointDepth - 1)
+      // On some errors (disk full, time-out) SQLite has ended the whole transaction, and the savepoint with it.
+      if isInTransaction {
+        try query("ROLLBACK TO " + name, [])
+        try query("RELEASE " + name, [])
+      }
+      throw error
+    }
+  }
+
+  func limit(to timeout: Duration?, isCancelled: (@Sendable () -> Bool)?) {
+    clock.timeout = timeout
+    clock.isCancelled = isCancelled
+  }
+
+  func close() {
+    for statement in statements.values { statement.finalize() }
+    statements = [:]
+    sqlite3_close_v2(handle)
+  }
+
+  /// For the online backup, on the thread that owns this session.
+  var backupSource: OpaquePointer { handle }
+
+  // MARK: Errors
+
+  private func failure(_ code: Int32) -> DatabaseError {
+    let error = Self.error(code, of: handle, at: path)
+    guard error.kind == .timeout else { return error }
+    return DatabaseError(
+      .timeout, clock.isCancelled?() == true ? "cancelled" : "statement ran longer than its time-out")
+  }
+
+  static func error(_ code: Int32, of handle: OpaquePointer, at path: String) -> DatabaseError {
+    let text = String(cString: sqlite3_errmsg(handle))
+    let violated = text.firstRange(of: "constraint failed: ").map { String(text[$0.upperBound...]) }
+    switch code {
+    case 2067, 1555, 2579: return DatabaseError(.unique, text, constraint: violated)  // UNIQUE, PRIMARYKEY, ROWID
+    case 787: return DatabaseError(.foreignKey, text)
+    case 275, 1299, 1811, 3091: return DatabaseError(.check, text, constraint: violated)  // CHECK, NOTNULL, TRIGGER, DATATYPE
+    case 517: return DatabaseError(.serialization, text)  // BUSY_SNAPSHOT
+    default: break
+    }
+    let systemError = sqlite3_system_errno(handle)
+    let why = systemError == 0 ? "" : " (\(String(cString: strerror(systemError))))"
+    switch code & 0xff {
+    case SQLITE_BUSY, SQLITE_LOCKED: return DatabaseError(.busy, "\(path): \(text)")
+    case SQLITE_INTERRUPT: return DatabaseError(.timeout, text)
+    case SQLITE_FULL: return DatabaseError(.full, "\(path): disk full\(why)")
+    case SQLITE_READONLY: return DatabaseError(.readOnly, "\(path): cannot be written: \(text)\(why)")
+    case SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_AUTH:
+      return DatabaseError(
+        systemError == EROFS ? .readOnly : systemError == ENOSPC ? .full : .unreadable, "\(path): \(text)\(why)")
+    case SQLITE_IOERR:
+      let kind: DatabaseError.Kind =
+        switch systemError {
+        case ENOSPC, EDQUOT, EFBIG: .full
+        case EROFS: .readOnly
+        default: .unreadable
+        }
+      return DatabaseError(kind, "\(path): \(text)\(why)")
+    case SQLITE_CORRUPT: return DatabaseError(.corrupt, "\(path): \(text)")
+    case SQLITE_NOTADB: return DatabaseError(.notADatabase, "\(path): not a SQLite database")
+    case SQLITE_CONSTRAINT: return DatabaseError(.check, text, constraint: violated)
+    case SQLITE_ERROR, SQLITE_MISMATCH, SQLITE_RANGE, SQLITE_TOOBIG: return DatabaseError(.misuse, text)
+    default: return DatabaseError(.other, "\(path): \(text)\(why)")
+    }
+  }
+}
+
+/// Decides when a running statement has had its time. Asked by SQLite every few thousand steps of its machine.
+private final class StatementClock {
+  var timeout: Duration?
+  var isCancelled: (@Sendable () -> Bool)?
+  private var deadline: ContinuousClock.Instant?
+
+  func start() { deadline = timeout.map { ContinuousClock.now + $0 } }
+  var isOver: Bool {
+    if let deadline, ContinuousClock.now >= deadline { return true }
+    return isCancelled?() ?? false
+  }
+}
+
+private let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+/// One prepared statement and what is known of its parameters and columns.
+private final class Prepared {
+  let handle: OpaquePointer
+  var lastUse: UInt64 = 0
+  /// SQLite's index of `$1`, `$2`, …; 0 where the text lacks it.
+  private let indices: [Int32]
+  private var names: ColumnNames
+
+  init(_ handle: OpaquePointer) {
+    self.handle = handle
+    let count = sqlite3_bind_parameter_count(handle)
+    var indices: [Int32] = []
+    for index in 0..<max(0, count) {
+      guard let name = sqlite3_bind_parameter_name(handle, index + 1), let number = Int(String(cString: name).dropFirst()),
+        number > 0, number < 10_000
+      else { continue }
+      while indices.count < number { indices.append(0) }
+      indices[number - 1] = index + 1
+    }
+    self.indices = indices
+    names = Self.columnNames(of: handle)
+  }
+
+  private static func columnNames(of handle: OpaquePointer) -> ColumnNames {
+    ColumnNames((0..<sqlite3_column_count(handle)).map { String(cString: sqlite3_column_name(handle, $0)) })
+  }
+
+  func bind(_ parameters: [SQLValue], _ sql: String) throws {
+    guard parameters.count == indices.count, !indices.contains(0) else {
+      throw DatabaseError(.misuse, "\(parameters.count) parameters given, $1 to $\(indices.count) expected: \(sql)")
+    }
+    for (index, value) in zip(indices, parameters) {
+      let code: Int32
+      switch value {
+      case .null: code = sqlite3_bind_null(handle, index)
+      case .int(let number): code = sqlite3_bind_int64(handle, index, number)
+      case .real(let number): code = sqlite3_bind_double(handle, index, number)
+      case .text(let text):
+        var storable = text.storable
+        code = storable.withUTF8 { bytes in
+          bytes.withMemoryRebound(to: CChar.self) { chars in
+            sqlite3_bind_text64(
+              handle, index, chars.baseAddress ?? emptyText, UInt64(chars.count), transient, UInt8(SQLITE_UTF8))
+          }
+        }
+      case .blob(let bytes):
+        code =
+          bytes.isEmpty
+          ? sqlite3_bind_zeroblob(handle, index, 0)
+          : sqlite3_bind_blob64(handle, index, bytes, UInt64(bytes.count), transient)
+      }
+      guard code == SQLITE_OK else {
+        throw DatabaseError(code == SQLITE_TOOBIG ? .misuse : .other, String(cString: sqlite3_errstr(code)))
+      }
+    }
+  }
+
+  func row() -> Row {
+    let count = sqlite3_column_count(handle)
+    // A schema change makes SQLite prepare the statement anew, maybe with other columns.
+    if Int(count) != names.list.count { names = Self.columnNames(of: handle) }
+    var cells: [SQLValue] = []
+    cells.reserveCapacity(Int(count))
+    for column in 0..<count {
+      switch sqlite3_column_type(handle, column) {
+      case SQLITE_INTEGER: cells.append(.int(sqlite3_column_int64(handle, column)))
+      case SQLITE_FLOAT: cells.append(.real(sqlite3_column_double(handle, column)))
+      case SQLITE_TEXT:
+        let start = sqlite3_column_text(handle, column)
+        let bytes = UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column)))
+        cells.append(.text(String(decoding: bytes, as: UTF8.self)))
+      case SQLITE_BLOB:
+        let start = sqlite3_column_blob(handle, column)
+        let bytes = UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column)))
+        cells.append(.blob(Array(bytes)))
+      default: cells.append(.null)
+      }
+    }
+    return Row(cells: cells, names: names)
+  }
+
+  func reset() {
+    sqlite3_reset(handle)
+    sqlite3_clear_bindings(handle)
+  }
+
+  func finalize() { sqlite3_finalize(handle) }
+}
+
+nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
+  // Allocated once and never changed nor freed.
+  let pointer = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
+  pointer.pointee = 0
+  return UnsafePointer(pointer)
+}()
+
+extension String {
+  /// The text with NUL characters, which PostgreSQL cannot store, replaced.
+  var storable: String {
+    utf8.contains(0) ? String(String.UnicodeScalarView(unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : $0 })) : self
+  }
+}
+
+extension SQLiteConnection {
+  /// `LIAI`: marks a file as ours, as SQLite's manual of `application_id` advises.
+  private static let applicationID: Int64 = 0x4c49_4149
+
+  /// Marks a new file, and refuses a database of another program.
+  func claimFile() throws {
+    let found = try one("PRAGMA application_id").int(0)
+    if found == Self.applicationID { return }
+    guard found == 0, try query("SELECT name FROM sqlite_schema LIMIT 1").isEmpty else {
+      throw DatabaseError(.notADatabase, "\(path): a database of another program")
+    }
+    try query("PRAGMA application_id = \(Self.applicationID)")
+  }
+}

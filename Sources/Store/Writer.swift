@@ -1,0 +1,261 @@
+import Foundation
+import Synchronization
+
+/// The one writer: what queues up during one fsync is the next transaction.
+///
+/// The thread takes all that waits in the live lane, at most `batchLimit`, runs each item in a savepoint of its own,
+/// commits, announces, and only then resumes *every* item's task, failed ones too: an item may have failed because of
+/// what another item of the same batch wrote ("I have it already"), and that is true only once it is durable.
+/// Bulk items run when no live item waits, and a bulk transaction is cut short when one comes; so a live write waits
+/// for at most one bulk item and a commit. Against starvation one bulk item has its turn after `liveTurns` live
+/// batches. If a commit fails, or the engine ended the transaction amid the batch, each item is run again alone where
+/// the error can be one item's own.
+/// Source: specs/stack.md §4, "Group-commit writer".
+final class Writer: Sendable {
+  struct Limits: Sendable {
+    var batch: Int
+    var bulkBatch: Int
+    var liveQueue: Int
+    var bulkQueue: Int
+    var liveTurns = 32
+    var statementTimeout: Duration?
+  }
+
+  private struct State {
+    var live = Queue<any WriteJob>()
+    var bulk = Queue<any WriteJob>()
+    var turnsSinceBulk = 0
+    var isClosing = false
+    var hasEnded = false
+    var closers: [CheckedContinuation<Void, Never>] = []
+  }
+  private enum Turn { case live([any WriteJob]), bulk(any WriteJob), end }
+
+  private let monitor = Monitor(State())
+  private let limits: Limits
+  private let feed: CommitFeed
+
+  init(_ session: any Session, limits: Limits, feed: CommitFeed) {
+    self.limits = limits
+    self.feed = feed
+    let handover = Handover(value: session)
+    let thread = Thread { [self] in serve(handover.value) }
+    thread.name = "store-writer"
+    thread.start()
+  }
+
+  func write<T: Sendable>(
+    _ lane: Lane, _ body: @escaping @Sendable (WriteTransaction) throws -> T
+  ) async throws -> T {
+    let isCancelled = CancellationFlag()
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        enqueue(PendingWrite(body: body, continuation: continuation, isCancelled: isCancelled), lane)
+      }
+    } onCancel: {
+      isCancelled.set()
+    }
+  }
+
+  private func enqueue(_ job: any WriteJob, _ lane: Lane) {
+    let refusal: DatabaseError? = monitor.withLock { state in
+      if state.isClosing { return DatabaseError(.closed, "the store is closed") }
+      switch lane {
+      case .live:
+        guard state.live.count < limits.liveQueue else {
+          return DatabaseError(.busy, "\(limits.liveQueue) writes are waiting")
+        }
+        state.live.append(job)
+      case .bulk:
+        guard state.bulk.count < limits.bulkQueue else {
+          return DatabaseError(.busy, "\(limits.bulkQueue) bulk writes are waiting")
+        }
+        state.bulk.append(job)
+      }
+      return nil
+    }
+    if let refusal { job.fail(refusal) } else { monitor.signal() }
+  }
+
+  var waiting: (live: Int, bulk: Int) { monitor.withLock { ($0.live.count, $0.bulk.count) } }
+
+  /// Takes no more, finishes what waits, and returns when the thread has closed its session.
+  func close() async {
+    await withCheckedContinuation { continuation in
+      let isOver = monitor.withLock { state in
+        state.isClosing = true
+        if !state.hasEnded { state.closers.append(continuation) }
+        return state.hasEnded
+      }
+      monitor.signal()
+      if isOver { continuation.resume() }
+    }
+  }
+
+  /// Like `close`, without waiting for it.
+  func beginClose() {
+    monitor.withLock { $0.isClosing = true }
+    monitor.signal()
+  }
+
+  // MARK: The thread
+
+  private func serve(_ session: any Session) {
+    let transaction = TransactionRunner(session: session, feed: feed, timeout: limits.statementTimeout)
+    while true {
+      switch nextTurn() {
+      case .live(let jobs): transaction.run(jobs) { nil }
+      case .bulk(let job):
+        var count = 1
+        transaction.run([job]) {
+          guard count < limits.bulkBatch else { return nil }
+          count += 1
+          return nextBulk()
+        }
+      case .end:
+        session.close()
+        let closers = monitor.withLock { state in
+          state.hasEnded = true
+          defer { state.closers = [] }
+          return state.closers
+        }
+        for closer in closers { closer.resume() }
+        return
+      }
+    }
+  }
+
+  private func nextTurn() -> Turn {
+    monitor.wait { state in
+      let bulkIsDue = state.turnsSinceBulk >= limits.liveTurns
+      if !state.live.isEmpty, !(bulkIsDue && !state.bulk.isEmpty) {
+        state.turnsSinceBulk += 1
+        return .live(state.live.take(upTo: limits.batch))
+      }
+      if let job = state.bulk.popFirst() {
+        state.turnsSinceBulk = 0
+        return .bulk(job)
+      }
+      return state.isClosing ? .end : nil
+    }
+  }
+
+  private func nextBulk() -> (any WriteJob)? {
+    monitor.withLock { $0.live.isEmpty ? $0.bulk.popFirst() : nil }
+  }
+}
+
+/// Runs batches of jobs as one transaction each, on the writer thread.
+private struct TransactionRunner {
+  let session: any Session
+  let feed: CommitFeed
+  let timeout: Duration?
+
+  /// `more` is asked for a further job after each one.
+  func run(_ first: [any WriteJob], more: () -> (any WriteJob)?) {
+    var jobs = first
+    do {
+      try session.limit(to: timeout, isCancelled: nil)
+      try session.begin(.write)
+    } catch {
+      session.rollback()
+      for job in jobs { job.fail(error) }
+      return
+    }
+    var announced: [any Sendable] = []
+    var index = 0
+    while index < jobs.count {
+      let job = jobs[index]
+      let transaction = WriteTransaction(session)
+      if jobs.count == 1, index == 0 {
+        // Alone so far: the transaction itself is the savepoint, if none joins it.
+        do { try job.run(transaction) } catch {
+          session.rollback()
+          job.finish()
+          if let next = more() { run([next], more: more) }
+          return
+        }
+        announced += transaction.announced
+      } else {
+        do {
+          try session.savepoint { try job.run(transaction) }
+          announced += transaction.announced
+        } catch {
+          job.keep(error)
+          if !session.isInTransaction { return runAgain(jobs, after: error) }
+        }
+      }
+      index += 1
+      if index == jobs.count, let next = more() { jobs.append(next) }
+    }
+    do {
+      try session.commit()
+    } catch {
+      session.rollback()
+      return runAgain(jobs, after: error)
+    }
+    feed.publish(announced)
+    for job in jobs { job.finish() }
+  }
+
+  /// The transaction is gone. Where one item may be to blame, each shows alone whether it is the one.
+  private func runAgain(_ jobs: [any WriteJob], after error: any Error) {
+    session.rollback()
+    let mayBeOne = (error as? DatabaseError)?.isOfOneItem ?? true
+    if jobs.count == 1 || !mayBeOne {
+      for job in jobs { job.fail(error) }
+    } else {
+      for job in jobs { run([job]) { nil } }
+    }
+  }
+}
+
+/// A write on its way through the queue.
+private protocol WriteJob: AnyObject, Sendable {
+  /// Runs the body and keeps its result or its error; throws the error too.
+  func run(_ transaction: WriteTransaction) throws
+  func keep(_ error: any Error)
+  /// Resumes the task with what was kept.
+  func finish()
+  func fail(_ error: any Error)
+}
+
+private final class PendingWrite<T: Sendable>: WriteJob, @unchecked Sendable {
+  // Invariant: after it is queued, `outcome` is touched by the writer thread only, which resumes it exactly once.
+  private let body: @Sendable (WriteTransaction) throws -> T
+  private let continuation: CheckedContinuation<T, any Error>
+  private let isCancelled: CancellationFlag
+  private var outcome: Result<T, any Error>?
+
+  init(
+    body: @escaping @Sendable (WriteTransaction) throws -> T, continuation: CheckedContinuation<T, any Error>,
+    isCancelled: CancellationFlag
+  ) {
+    self.body = body
+    self.continuation = continuation
+    self.isCancelled = isCancelled
+  }
+
+  func run(_ transaction: WriteTransaction) throws {
+    do {
+      // Cancelled before its turn: surely not written.
+      if isCancelled.isSet { throw CancellationError() }
+      outcome = .success(try body(transaction))
+    } catch {
+      outcome = .failure(error)
+      throw error
+    }
+  }
+  func keep(_ error: any Error) { outcome = .failure(error) }
+  func finish() {
+    continuation.resume(with: outcome ?? .failure(DatabaseError(.other, "a write was not run")))
+  }
+  func fail(_ error: any Error) { continuation.resume(throwing: error) }
+}
+
+/// Set once, by the cancellation of a task.
+final class CancellationFlag: Sendable {
+  private let flag = Atomic(false)
+  var isSet: Bool { flag.load(ordering: .relaxed) }
+  func set() { flag.store(true, ordering: .relaxed) }
+}
