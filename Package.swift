@@ -34,6 +34,15 @@ let package = Package(
       dependencies: ["Channels", "ContactModel", "CSQLite", "CLibpq", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: strict),
     .target(name: "Customers", dependencies: ["Store", "ContactModel", "Channels"], swiftSettings: strict),
+    .target(
+      name: "Intake",
+      dependencies: [
+        "Customers", "Store", "ContactModel", "Channels", .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: strict),
+    .target(
+      name: "Desk",
+      dependencies: ["Store", "ContactModel", "Channels", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: strict),
     .executableTarget(
       name: "liaison",
       dependencies: [

@@ -6,9 +6,8 @@ extension Connection {
   /// Reads what `tie` needs: everybody an address, an account or a number of the evidence points to.
   ///
   /// Exact keys only, each an index. A key held by more than 64 customers proposes nobody; names never propose.
-  /// `customers` is the size of the bank's customer base, counted now and then by the caller.
   /// Source: specs/identity.md §2 "Blocking online".
-  public func tieFacts(for evidence: TieEvidence, customers: Int) throws -> TieFacts {
+  public func tieFacts(for evidence: TieEvidence) throws -> TieFacts {
     let mostHolders = 64
     var found: [CustomerNumber] = []
     var held: [CustomerNumber: Set<Address>] = [:]
@@ -52,6 +51,7 @@ extension Connection {
         birthDate: record.birthDate, accounts: record.accounts.compactMap(NormalForm.number),
         addresses: held[number] ?? [])
     }
-    return TieFacts(customers: customers, holders: holders, holderCounts: counts, nameCounts: names)
+    return TieFacts(
+      customers: try approximateCustomerCount(), holders: holders, holderCounts: counts, nameCounts: names)
   }
 }

@@ -205,7 +205,7 @@ private func terms(
 }
 
 /// The wire's address first, then the claimed ones, each once.
-func addresses(of evidence: TieEvidence) -> [(Address, Claim.Source)] {
+public func addresses(of evidence: TieEvidence) -> [(Address, Claim.Source)] {
   var out: [(Address, Claim.Source)] = []
   func add(_ address: Address, _ source: Claim.Source) {
     let key = Address(kind: address.kind, canonical: address.canonical, raw: address.canonical)

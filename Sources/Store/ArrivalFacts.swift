@@ -271,3 +271,14 @@ extension StoredAttachment {
 
 /// The UTC day of an instant, `2026-11-24`: the ledger's unit.
 func day(of time: Timestamp) -> String { String(time.description.prefix(10)) }
+
+extension WriteTransaction {
+  /// Marks a delivery report as taken in and tells whoever settles attempts.
+  public func passReport(_ kept: KeptArrival, report: DeliveryReport, at time: Timestamp) throws {
+    guard try settleArrival(kept.id, at: time) else { return }
+    try append(
+      EventRecord(
+        at: time, type: .reportArrived, subject: kept.id.description, channel: kept.channel.name, actor: "liaison",
+        body: try JSONText.encode(report)))
+  }
+}

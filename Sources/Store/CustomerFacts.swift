@@ -87,7 +87,18 @@ extension Connection {
     ).count("n")
   }
 
-  public func customerCount() throws -> Int { try one("SELECT count(*) AS n FROM customer").count("n") }
+  /// How many customers there are, at least 1, read in microseconds also from ten millions: customers are never
+  /// removed, so SQLite's highest row id is their count; PostgreSQL's own estimate serves once it has one.
+  public func approximateCustomerCount() throws -> Int {
+    let estimate = try one(
+      """
+      {{sqlite:SELECT coalesce(max(rowid), 0) AS n FROM customer}}
+      {{postgres:SELECT CAST(reltuples AS BIGINT) AS n FROM pg_class WHERE oid = CAST('customer' AS regclass)}}
+      """
+    ).count("n")
+    if estimate > 0 { return estimate }
+    return max(1, try one("SELECT count(*) AS n FROM (SELECT 1 FROM customer LIMIT 100000) AS c").count("n"))
+  }
 }
 
 extension WriteTransaction {
