@@ -65,7 +65,8 @@ let package = Package(
         .product(name: "JWTKit", package: "jwt-kit"),
       ],
       swiftSettings: strict),
-    .testTarget(name: "StoreTests", dependencies: ["Store", "Channels"], swiftSettings: strict),
+    .target(name: "PostgresForTests", path: "Tests/PostgresForTests", swiftSettings: strict),
+    .testTarget(name: "StoreTests", dependencies: ["Store", "Channels", "PostgresForTests"], swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
   ]
 )

@@ -17,6 +17,7 @@ public protocol Connection: AnyObject {
   func execute(script: String) throws
 
   /// Runs `body`; if it throws, what it wrote is undone and the error passed on, and the transaction goes on.
+  @discardableResult
   func savepoint<T>(_ body: () throws -> T) throws -> T
 }
 

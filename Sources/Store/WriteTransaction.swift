@@ -16,6 +16,7 @@ public final class WriteTransaction: Connection {
   public func execute(script: String) throws { try session.execute(script: script) }
 
   /// Undoes also what was announced within.
+  @discardableResult
   public func savepoint<T>(_ body: () throws -> T) throws -> T {
     let count = announced.count
     do {

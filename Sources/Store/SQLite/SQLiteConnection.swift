@@ -82,7 +82,8 @@ final class SQLiteConnection: Session {
   func execute(_ sql: String, _ parameters: [SQLValue]) throws -> Int {
     let before = sqlite3_total_changes64(handle)
     try run(sql, parameters) { _ in }
-    return Int(sqlite3_total_changes64(handle) - before)
+    // Without the rows that triggers changed; only a statement that changes rows sets the count anew.
+    return sqlite3_total_changes64(handle) == before ? 0 : Int(sqlite3_changes64(handle))
   }
 
   private func run(_ sql: String, _ parameters: [SQLValue], _ take: (Prepared) -> Void) throws {
@@ -203,14 +204,15 @@ final class SQLiteConnection: Session {
     switch code {
     case 2067, 1555, 2579: return DatabaseError(.unique, text, constraint: violated)  // UNIQUE, PRIMARYKEY, ROWID
     case 787: return DatabaseError(.foreignKey, text)
-    case 275, 1299, 1811, 3091: return DatabaseError(.check, text, constraint: violated)  // CHECK, NOTNULL, TRIGGER, DATATYPE
+    case 275, 1299, 1811: return DatabaseError(.check, text, constraint: violated)  // CHECK, NOTNULL, TRIGGER
+    case 3091: return DatabaseError(.misuse, text)  // DATATYPE: a value of another type in a STRICT table
     case 517: return DatabaseError(.serialization, text)  // BUSY_SNAPSHOT
     default: break
     }
     let systemError = sqlite3_system_errno(handle)
     let why = systemError == 0 ? "" : " (\(String(cString: strerror(systemError))))"
     switch code & 0xff {
-    case SQLITE_BUSY, SQLITE_LOCKED: return DatabaseError(.busy, "\(path): \(text)")
+    case SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL: return DatabaseError(.busy, "\(path): \(text)")
     case SQLITE_INTERRUPT: return DatabaseError(.timeout, text)
     case SQLITE_FULL: return DatabaseError(.full, "\(path): disk full\(why)")
     case SQLITE_READONLY: return DatabaseError(.readOnly, "\(path): cannot be written: \(text)\(why)")
