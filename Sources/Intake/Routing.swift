@@ -1,6 +1,7 @@
 import Channels
 import ContactModel
 import Customers
+import Logging
 import Store
 
 extension Intake {
