@@ -66,7 +66,12 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(name: "PostgresForTests", path: "Tests/PostgresForTests", swiftSettings: strict),
-    .testTarget(name: "StoreTests", dependencies: ["Store", "Channels", "PostgresForTests"], swiftSettings: strict),
+    .executableTarget(
+      name: "StoreCrashChild", dependencies: ["Store", "Channels"], path: "Tests/StoreCrashChild",
+      swiftSettings: strict),
+    .testTarget(
+      name: "StoreTests", dependencies: ["Store", "Channels", "PostgresForTests", "StoreCrashChild"],
+      swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
   ]
 )

@@ -1,5 +1,5 @@
 import Channels
-import Glibc
+import Synchronization
 
 /// Which work goes first. A screen pop never waits for an import.
 public enum Lane: String, Hashable, Sendable, CaseIterable {
@@ -27,9 +27,18 @@ public final class Database: Sendable {
     public var statementTimeout: Duration? = .seconds(30)
     /// How long to wait for another process that writes to the same SQLite file (a backup, the sqlite3 shell).
     public var busyTimeout: Duration = .seconds(5)
+    /// Reads only: takes no lock, changes no schema, works beside a running daemon. Writes throw `.readOnly`.
+    public var readOnly = false
+    /// Called on the writer thread at each commit: for tests that stop or kill the process just there.
+    public var atCommit: (@Sendable (CommitPoint) -> Void)?
     /// What `open` does about the schema. `upTo` stops early, for tests of old versions.
     public var migrate = Migrate.apply
     public init() {}
+  }
+  public enum CommitPoint: String, Sendable, CaseIterable {
+    case before
+    /// Durable, and nobody has been told.
+    case after
   }
   public enum Migrate: Hashable, Sendable {
     case apply
@@ -62,11 +71,14 @@ public final class Database: Sendable {
     let writing: any Session
     switch url.place {
     case .sqlite(let path):
-      lock = try StoreLock(besides: path)
-      let connection = try SQLiteConnection(path: path, role: .writer, busyTimeout: options.busyTimeout)
+      if !options.readOnly { lock = try StoreLock(besides: path) }
+      let connection = try SQLiteConnection(
+        path: path, role: options.readOnly ? .reader : .writer, busyTimeout: options.busyTimeout)
       do {
-        try connection.claimFile()
-        try syncDirectory(directory(of: path))
+        if !options.readOnly {
+          try connection.claimFile()
+          try syncDirectory(directory(of: path))
+        }
       } catch {
         connection.close()
         throw error
@@ -74,13 +86,13 @@ public final class Database: Sendable {
       writing = connection
       makeReader = { try SQLiteConnection(path: path, role: .reader, busyTimeout: options.busyTimeout) }
     case .postgres(let uri):
-      writing = try PostgresConnection(uri: uri, name: "liaison writer")
-      makeReader = { try PostgresConnection(uri: uri, name: "liaison reader") }
+      writing = try PostgresConnection(uri: uri, name: "liaison writer", use: options.readOnly ? .look : .serve)
+      makeReader = { try PostgresConnection(uri: uri, name: "liaison reader", use: .look) }
     }
     var reading: [any Session] = []
     do {
       let migrator = Migrator(migrations: migrations)
-      switch options.migrate {
+      switch options.readOnly ? .require : options.migrate {
       case .apply: migrated = try migrator.run(on: writing, at: now)
       case .upTo(let limit): migrated = try migrator.run(on: writing, upTo: limit, at: now)
       case .require:
@@ -104,7 +116,7 @@ public final class Database: Sendable {
       limits: Writer.Limits(
         batch: max(1, options.batchLimit), bulkBatch: max(1, options.bulkBatchLimit),
         liveQueue: options.liveQueueLimit, bulkQueue: options.bulkQueueLimit,
-        statementTimeout: options.statementTimeout),
+        statementTimeout: options.statementTimeout, atCommit: options.atCommit),
       feed: feed)
     readers = Readers(
       reading,
@@ -149,10 +161,14 @@ public final class Database: Sendable {
   /// Writes that wait, by lane: a measure of pressure.
   public var waitingWrites: (live: Int, bulk: Int) { writer.waiting }
 
+  /// What the writer has done since `open`.
+  public var statistics: WriteStatistics { writer.statistics.withLock { $0 } }
+
   /// Takes no more, finishes what waits, closes every connection and ends subscriptions. Idempotent.
   public func close() async {
     await writer.close()
     await readers.close()
     feed.close()
+    lock?.release()
   }
 }

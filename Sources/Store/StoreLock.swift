@@ -1,12 +1,17 @@
 import Glibc
+import Synchronization
 
 /// Keeps a second daemon from one SQLite store: an advisory lock on `<file>.lock`, which holds the owner's process id.
 ///
 /// The lock goes with the process, however it ends; the file stays.
 final class StoreLock: Sendable {
-  private let descriptor: Int32
+  /// Nil when released.
+  private let descriptor: Mutex<Int32?>
 
   init(besides path: String) throws {
+    let folder = directory(of: path)
+    var status = stat()
+    guard stat(folder, &status) == 0 else { throw systemFailure("\(folder): the folder of the store", errno) }
     let file = path + ".lock"
     let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
     guard descriptor >= 0 else { throw systemFailure("\(file): cannot be opened", errno) }
@@ -25,10 +30,18 @@ final class StoreLock: Sendable {
       close(descriptor)
       throw systemFailure("\(file): cannot be written", code)
     }
-    self.descriptor = descriptor
+    self.descriptor = Mutex(descriptor)
   }
 
-  deinit { close(descriptor) }
+  deinit { release() }
+
+  /// Idempotent.
+  func release() {
+    descriptor.withLock { descriptor in
+      if let open = descriptor { close(open) }
+      descriptor = nil
+    }
+  }
 }
 
 /// What an error number of the system means for the store.

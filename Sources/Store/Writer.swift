@@ -19,6 +19,7 @@ final class Writer: Sendable {
     var bulkQueue: Int
     var liveTurns = 32
     var statementTimeout: Duration?
+    var atCommit: (@Sendable (Database.CommitPoint) -> Void)?
   }
 
   private struct State {
@@ -34,6 +35,7 @@ final class Writer: Sendable {
   private let monitor = Monitor(State())
   private let limits: Limits
   private let feed: CommitFeed
+  let statistics = Mutex(WriteStatistics())
 
   init(_ session: any Session, limits: Limits, feed: CommitFeed) {
     self.limits = limits
@@ -101,7 +103,11 @@ final class Writer: Sendable {
   // MARK: The thread
 
   private func serve(_ session: any Session) {
-    let transaction = TransactionRunner(session: session, feed: feed, timeout: limits.statementTimeout)
+    let transaction = TransactionRunner(
+      session: session, feed: feed, timeout: limits.statementTimeout, atCommit: limits.atCommit
+    ) { [self] count, time in
+      statistics.withLock { $0.count(count, in: time) }
+    }
     while true {
       switch nextTurn() {
       case .live(let jobs): transaction.run(jobs) { nil }
@@ -145,11 +151,30 @@ final class Writer: Sendable {
   }
 }
 
+/// Counts for metrics.
+public struct WriteStatistics: Hashable, Sendable {
+  public var commits = 0
+  /// Items in those commits, those that failed alone included.
+  public var items = 0
+  public var largestBatch = 0
+  /// Spent in COMMIT, fsync included.
+  public var timeInCommit = Duration.zero
+
+  fileprivate mutating func count(_ items: Int, in time: Duration) {
+    commits += 1
+    self.items += items
+    largestBatch = max(largestBatch, items)
+    timeInCommit += time
+  }
+}
+
 /// Runs batches of jobs as one transaction each, on the writer thread.
 private struct TransactionRunner {
   let session: any Session
   let feed: CommitFeed
   let timeout: Duration?
+  let atCommit: (@Sendable (Database.CommitPoint) -> Void)?
+  let note: (Int, Duration) -> Void
 
   /// `more` is asked for a further job after each one.
   func run(_ first: [any WriteJob], more: () -> (any WriteJob)?) {
@@ -189,7 +214,11 @@ private struct TransactionRunner {
       if index == jobs.count, let next = more() { jobs.append(next) }
     }
     do {
+      atCommit?(.before)
+      let start = ContinuousClock.now
       try session.commit()
+      note(jobs.count, ContinuousClock.now - start)
+      atCommit?(.after)
     } catch {
       session.rollback()
       return runAgain(jobs, after: error)

@@ -148,7 +148,7 @@ import Testing
         try tx.savepoint { try tx.execute("INSERT INTO author (id, name) VALUES ($1, $2)", [3, "undone too"]) }
         throw Stop()
       }
-      try? tx.savepoint { try tx.execute("INSERT INTO author (id, name) VALUES ($1, $2)", [1, "a double"]) }
+      _ = try? tx.savepoint { try tx.execute("INSERT INTO author (id, name) VALUES ($1, $2)", [1, "a double"]) }
       try? tx.savepoint { throw Stop() }
       try tx.savepoint { try tx.execute("INSERT INTO author (id, name) VALUES ($1, $2)", [4, "kept"]) }
     }

@@ -2,6 +2,7 @@ import Channels
 import Foundation
 import PostgresForTests
 import Store
+import Synchronization
 import Testing
 
 /// The two databases; every case of the suites here runs on each.
@@ -66,5 +67,19 @@ func storeError<T>(_ body: () async throws -> T) async -> DatabaseError? {
   @Test(.enabled(if: LocalPostgres.isAvailable, Comment(rawValue: LocalPostgres.howToGetIt)))
   func `PostgreSQL is here and the suites run on it too`() throws {
     #expect(try LocalPostgres.running().psql("SHOW fsync") == "on")
+  }
+}
+
+/// A value that several tasks of a test look at.
+final class Shared<Value: Sendable>: Sendable {
+  private let value: Mutex<Value>
+  init(_ value: Value) { self.value = Mutex(value) }
+  func withLock<R: Sendable>(_ body: (inout Value) throws -> R) rethrows -> R {
+    try value.withLock { value in
+      var copy = value
+      let result = try body(&copy)
+      value = copy
+      return result
+    }
   }
 }

@@ -11,6 +11,7 @@ final class PostgresConnection: Session {
   let dialect = Dialect.postgres
   private let uri: String
   private let name: String
+  private let use: Use
   private var handle: OpaquePointer?
   private var statements: [String: Prepared] = [:]
   private var useCount: UInt64 = 0
@@ -21,6 +22,8 @@ final class PostgresConnection: Session {
   private var wantedTimeout: Int64 = 0
   private var appliedTimeout: Int64 = 0
   private static let statementLimit = 256
+  /// Shared by the daemons of one store (a schema of a database), exclusive for a restore. The number is arbitrary.
+  static let storeLock = "528100431, hashtext(current_schema())"
 
   private final class Prepared {
     let name: String
@@ -29,9 +32,17 @@ final class PostgresConnection: Session {
     init(name: String) { self.name = name }
   }
 
-  init(uri: String, name: String) throws {
+  enum Use {
+    /// A daemon's writer: while it lives no backup is restored over the store.
+    case serve
+    case look
+    case maintain
+  }
+
+  init(uri: String, name: String, use: Use) throws {
     self.uri = uri
     self.name = name
+    self.use = use
     try connect()
   }
 
@@ -71,6 +82,11 @@ final class PostgresConnection: Session {
         SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET standard_conforming_strings = on;
         SET bytea_output = 'hex'; SET client_min_messages = warning; SET idle_in_transaction_session_timeout = 0
         """)
+    switch use {
+    case .serve: try execute(script: "SELECT pg_advisory_lock_shared(\(Self.storeLock))")
+    case .look: try execute(script: "SET default_transaction_read_only = on")
+    case .maintain: break
+    }
     let settings = try one(
       """
       SELECT current_setting('synchronous_commit') AS commit, current_setting('fsync', true) AS fsync,

@@ -6,7 +6,7 @@ import Glibc
 /// Statements stay prepared, at most `statementLimit` of them. `$1` is a *named* parameter here, so the common text
 /// works as it stands. Write-ahead log and synchronous=FULL: a commit returns after fsync. Source: specs/stack.md §3.
 final class SQLiteConnection: Session {
-  enum Role: Equatable { case writer, reader, inspector }
+  enum Role: Equatable { case writer, reader }
 
   let dialect = Dialect.sqlite
   let path: String
@@ -24,7 +24,6 @@ final class SQLiteConnection: Session {
       switch role {
       case .writer: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
       case .reader: SQLITE_OPEN_READWRITE
-      case .inspector: SQLITE_OPEN_READONLY
       }
     let code = sqlite3_open_v2(path, &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nil)
     guard let handle = opened else { throw DatabaseError(.other, "SQLite: out of memory") }
@@ -52,7 +51,6 @@ final class SQLiteConnection: Session {
     try query("PRAGMA schema_version", [])
     try query("PRAGMA foreign_keys = ON", [])
     switch role {
-    case .inspector: return
     case .reader:
       try query("PRAGMA query_only = ON", [])
     case .writer:
