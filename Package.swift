@@ -25,6 +25,14 @@ let package = Package(
   ],
   targets: [
     .target(name: "Channels", swiftSettings: strict),
+    .target(
+      name: "WebForms",
+      dependencies: [
+        "Channels", .product(name: "Crypto", package: "swift-crypto"), .product(name: "Yams", package: "Yams"),
+      ],
+      path: "adapters/webform/Sources", swiftSettings: strict),
+    .target(
+      name: "ChannelConformance", dependencies: ["Channels"], path: "Tests/ChannelConformance", swiftSettings: strict),
     .executableTarget(
       name: "liaison",
       dependencies: [
@@ -48,5 +56,10 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
+    .testTarget(
+      name: "ChannelConformanceTests", dependencies: ["ChannelConformance", "Channels"], swiftSettings: strict),
+    .testTarget(
+      name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
+      path: "adapters/webform/Tests", swiftSettings: strict),
   ]
 )
