@@ -87,7 +87,12 @@ final class FlawedAdapter: ChannelAdapter {
       payload: readable
         ? .message(InboundMessage(text: "x")) : .unreadable(.init(code: "garbage", text: "not readable")),
       raw: flaw == .losesBytes ? [] : bytes)
-    if !readable, flaw == .diesOfGarbage { state.withLock { $0.end }?.finish() }
+    if !readable, flaw == .diesOfGarbage {
+      state.withLock { state in
+        state.accept = nil
+        return state.end
+      }?.finish()
+    }
     if flaw == .answersEarly {
       // Ends when accept does; nobody waits for it, which is the flaw.
       Task {

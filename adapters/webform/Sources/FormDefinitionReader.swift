@@ -387,10 +387,10 @@ extension FormDefinition.Reply.Channel {
   }
 }
 
-/// The known word at an edit distance of at most 3 and less than half the length, if there is one.
+/// The known word at an edit distance of at most 3 and half the length, if there is one.
 private func nearest(to word: String, in known: [String]) -> String? {
   let best = known.map { ($0, distance(Array(word.utf8), Array($0.utf8))) }.min { $0.1 < $1.1 }
-  guard let best, best.1 <= 3, best.1 * 2 < max(2, best.0.utf8.count) else { return nil }
+  guard let best, best.1 <= 3, best.1 * 2 <= best.0.utf8.count else { return nil }
   return best.0
 }
 
