@@ -51,10 +51,11 @@ struct Answer: Sendable {
 /// Runs `services` until `body` returns, then shuts them down gracefully and waits for their end.
 func serve<T: Sendable>(
   _ site: Site, limits: ConnectionLimits = ConnectionLimits(), certificates: CertificateStore? = nil,
-  socketPath: String? = nil, also services: [any Service] = [], _ body: @Sendable @escaping (Served) async throws -> T
+  socketPath: String? = nil, also services: [any Service] = [],
+  logger: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+  _ body: @Sendable @escaping (Served) async throws -> T
 ) async throws -> T {
   let (ports, bound) = AsyncStream<Int?>.makeStream()
-  let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
   let address: ListenerConfiguration.Address =
     socketPath.map { .unixSocket(path: $0, mode: 0o600) } ?? .network(host: "127.0.0.1", port: 0)
   let listener = Listener(
@@ -102,11 +103,9 @@ func within<T: Sendable>(_ deadline: Duration, _ body: @Sendable @escaping () as
 }
 
 /// A connection on which a test writes what no HTTP client would.
-func raw(port: Int, sending text: String, finish: Bool = false) async throws -> String {
-  try await rawBytes(port: port, sending: Array(text.utf8), finish: finish)
-}
-
-func rawBytes(port: Int, sending bytes: [UInt8], finish: Bool = false) async throws -> String {
+func raw(
+  port: Int, sending text: String, finish: Bool = false, whenSent: @Sendable () -> Void = {}
+) async throws -> String {
   let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
     .connect(host: "127.0.0.1", port: port) { channel in
       channel.eventLoop.makeCompletedFuture {
@@ -117,7 +116,8 @@ func rawBytes(port: Int, sending bytes: [UInt8], finish: Bool = false) async thr
   let answer = Mutex("")
   do {
     try await channel.executeThenClose { inbound, outbound in
-      try await outbound.write(ByteBuffer(bytes: bytes))
+      try await outbound.write(ByteBuffer(string: text))
+      whenSent()
       if finish { outbound.finish() }
       for try await buffer in inbound { answer.withLock { $0 += String(buffer: buffer) } }
     }

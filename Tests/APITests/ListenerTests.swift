@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import NIOCore
 import NIOSSL
+import Synchronization
 import Testing
 
 let echo = Route(
@@ -155,6 +156,34 @@ let json = [("content-type", "application/json")]
       }
       #expect(try await served.send("POST", thing, headers: json, body: #"{"name":"a"}"#).status == 200)
     }
+  }
+
+  @Test func `a client that waits for 100 Continue gets it`() async throws {
+    try await serve(Site(routes: [echo])) { served in
+      let request =
+        "POST \(thing) HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}"
+      let answer = try await within(.seconds(5)) {
+        try await raw(port: served.port, sending: request, finish: true)
+      }
+      #expect(answer.hasPrefix("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"))
+    }
+  }
+
+  @Test func `the log has one line for a request, with the template and never the path, query or body`() async throws {
+    let lines = LogLines()
+    let fail = Route(
+      "failWith", .get, "/v1/fail/{phone}", summary: "", tag: "t", access: .open,
+      parameters: [.path("phone", .string(maximum: 40))], answers: []
+    ) { call in throw Quoting(text: call.text("phone") ?? "") }
+    try await serve(Site(routes: [echo, fail]), logger: Logger(label: "t") { _ in lines }) { served in
+      _ = try await served.send("POST", thing + "?limit=3", headers: json, body: #"{"name":"canary-body"}"#)
+      #expect(try await served.get("/v1/fail/13812345678?x=13812345678").status == 422)
+      #expect(try await served.get("/v1/fail/13812345678").status == 500)
+    }
+    let text = lines.text
+    #expect(lines.count(of: "request answered") == 3)
+    #expect(text.contains("/v1/things/{thing}") && text.contains("/v1/fail/{phone}") && text.contains("request failed"))
+    for canary in ["13812345678", "canary", "thing_01", "limit"] { #expect(!text.contains(canary), "\(text)") }
   }
 
   @Test func `pipelined requests are answered in their order`() async throws {
@@ -341,4 +370,29 @@ private func leaveSocket(_ path: String) throws {
   }
   close(descriptor)
   try #require(bound == 0)
+}
+
+private struct Quoting: Error { var text: String }
+
+/// Keeps what is logged.
+private final class LogLines: LogHandler, Sendable {
+  private let lines = Mutex<[String]>([])
+  private let kept = Mutex<Logger.Metadata>([:])
+  var logLevel: Logger.Level {
+    get { .debug }
+    set {}
+  }
+  var metadata: Logger.Metadata {
+    get { kept.withLock { $0 } }
+    set { kept.withLock { $0 = newValue } }
+  }
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { kept.withLock { $0[key] } }
+    set { kept.withLock { $0[key] = newValue } }
+  }
+  func log(event: LogEvent) {
+    lines.withLock { $0.append("\(event.message) \(event.metadata ?? [:])") }
+  }
+  var text: String { lines.withLock { $0.joined(separator: "\n") } }
+  func count(of message: String) -> Int { lines.withLock { $0.filter { $0.hasPrefix(message) }.count } }
 }

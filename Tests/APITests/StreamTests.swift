@@ -196,8 +196,12 @@ private func open(_ served: Served, last: String? = nil) async throws -> HTTPCli
       }
       let hanging =
         "POST \(thing) HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\nContent-Type: application/json\r\n\r\n{"
-      async let upload = raw(port: served.port, sending: hanging)
-      async let idle = raw(port: served.port, sending: "GET /")
+      let (sent, sending) = AsyncStream<Void>.makeStream()
+      async let upload = raw(port: served.port, sending: hanging, whenSent: { sending.yield() })
+      async let idle = raw(port: served.port, sending: "GET /", whenSent: { sending.yield() })
+      var both = sent.makeAsyncIterator()
+      await both.next()
+      await both.next()
       // One request more, so that the two above have been taken.
       #expect(try await served.get("/nowhere").status == 404)
       let start = ContinuousClock.now

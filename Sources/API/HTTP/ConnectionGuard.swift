@@ -44,8 +44,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard !cutOff else { return }
     switch unwrapInboundIn(data) {
-    case .head:
+    case .head(let head):
       answerBegun = false
+      if head.headerFields[.expect]?.lowercased() == "100-continue" {
+        // Some clients wait for ever, most for a second, before they send their body (RFC 9110 §10.1.1).
+        context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+      }
       requestDeadline?.cancel()
       let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
       requestDeadline = context.eventLoop.scheduleTask(in: requestTimeout) {

@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// On SIGTERM it takes no new connection, closes idle ones, lets requests finish, ends the streams, and after
 /// `drainTime` cuts off what is left, so that the process is gone within two seconds whatever clients do.
-public struct Listener: Service {
+public struct Listener: Service, CustomStringConvertible {
   private let configuration: ListenerConfiguration
   private let site: Site
   private let certificates: CertificateStore?
@@ -31,6 +31,9 @@ public struct Listener: Service {
     self.logger = logger
     self.onBound = onBound
   }
+
+  /// Short: the service group logs it.
+  public var description: String { "listener \(configuration.name)" }
 
   public func run() async throws {
     let table = ConnectionTable(maximumPerAddress: configuration.limits.maximumConnectionsPerAddress)
