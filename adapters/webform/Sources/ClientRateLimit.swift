@@ -48,7 +48,8 @@ final class ClientRateLimit: Sendable {
       let elapsed = Double(max(0, (now - bucket.seen).wholeMicroseconds))
       bucket.tokens = min(Double(policy.burst), bucket.tokens + elapsed / interval)
       bucket.seen = now
-      let wait: Duration? = bucket.tokens >= 1 ? nil : .microseconds(Int64(((1 - bucket.tokens) * interval).rounded(.up)))
+      let wait: Duration? =
+        bucket.tokens >= 1 ? nil : .microseconds(Int64(((1 - bucket.tokens) * interval).rounded(.up)))
       if wait == nil { bucket.tokens -= 1 }
       if table.young[key] == nil, table.young.count >= capacity / 2 {
         table.old = table.young

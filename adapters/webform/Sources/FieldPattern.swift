@@ -48,7 +48,9 @@ public struct FieldPattern: Sendable, Hashable {
       }
     }
     var reached = [Bool](repeating: false, count: steps.count + 1)
-    func skipAhead() { for (i, step) in steps.enumerated() where reached[i] && step.skippable { reached[i + 1] = true } }
+    func skipAhead() {
+      for (i, step) in steps.enumerated() where reached[i] && step.skippable { reached[i + 1] = true }
+    }
     reached[0] = true
     skipAhead()
     for scalar in scalars {

@@ -101,7 +101,9 @@ enum FieldReading {
 
   /// "Today" is any day that is today somewhere on Earth: the adapter does not know where the customer is.
   private static func date(_ text: String, _ field: FormDefinition.Field, _ now: Timestamp) -> Result<String, Wrong> {
-    guard text.utf8.count == 10, let day = Timestamp(text + "T00:00:00Z") else { return .failure(Wrong(kind: .notDate)) }
+    guard text.utf8.count == 10, let day = Timestamp(text + "T00:00:00Z") else {
+      return .failure(Wrong(kind: .notDate))
+    }
     func bound(_ bound: FormDefinition.DateBound, _ shift: Duration) -> (Timestamp, String) {
       let shown: String
       switch bound {
@@ -144,7 +146,8 @@ enum PhoneText {
   static func isPlausible(_ text: String) -> Bool {
     let digits = text.utf8.filter { (0x30...0x39).contains($0) }.count
     let rest = text.hasPrefix("+") ? text.dropFirst() : text[...]
-    return (5...15).contains(digits) && rest.utf8.allSatisfy { (0x30...0x39).contains($0) || "-() ./".utf8.contains($0) }
+    return (5...15).contains(digits)
+      && rest.utf8.allSatisfy { (0x30...0x39).contains($0) || "-() ./".utf8.contains($0) }
   }
 
   /// E.164 with `+`, or nil where none can be made: a local number without its area code, a service number.

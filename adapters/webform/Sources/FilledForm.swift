@@ -26,11 +26,19 @@ struct FieldProblem: Hashable, Sendable {
 
   enum Kind: Hashable, Sendable {
     case missing, repeated, controlCharacter, lineBreak, unknownField
-    case tooShort(Int), tooLong(Int)
+    case tooShort(Int)
+    case tooLong(Int)
     case pattern(LocalizedText?)
     case notEmail, notPhone, notOption, notDate, notNumber, notIdentityTail, notAccountTail, notCustomerNo
-    case tooEarly(String), tooLate(String), tooSmall(String), tooGreat(String)
-    case tooManyFiles(Int), fileTooLarge(Int), fileEmpty, fileType(String), notAFile
+    case tooEarly(String)
+    case tooLate(String)
+    case tooSmall(String)
+    case tooGreat(String)
+    case tooManyFiles(Int)
+    case fileTooLarge(Int)
+    case fileEmpty
+    case fileType(String)
+    case notAFile
     case consentMissing
     /// The reply is wanted by a channel whose address was not filled in.
     case replyAddressMissing

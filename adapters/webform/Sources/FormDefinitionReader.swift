@@ -59,7 +59,9 @@ private struct DefinitionReader {
   typealias Problem = FormDefinition.Invalid.Problem
   var problems: [Problem] = []
 
-  mutating func note(_ node: Node?, _ text: String) { problems.append(Problem(line: node?.mark?.line ?? 1, text: text)) }
+  mutating func note(_ node: Node?, _ text: String) {
+    problems.append(Problem(line: node?.mark?.line ?? 1, text: text))
+  }
 
   /// A mapping with known keys only; the keys that are missing are noted too.
   mutating func mapping(_ node: Node, _ what: String, required: [String], optional: [String]) -> [String: Node] {
@@ -299,7 +301,8 @@ private struct DefinitionReader {
       default: return nil
       }
     }
-    if !value.utf8.allSatisfy({ (0x61...0x7a).contains($0) || $0 == 0x2d || $0 == 0x20 || (0x30...0x39).contains($0) }) {
+    if !value.utf8.allSatisfy({ (0x61...0x7a).contains($0) || $0 == 0x2d || $0 == 0x20 || (0x30...0x39).contains($0) })
+    {
       note(node, "autocomplete \"\(value)\" is not an autofill token")
     }
     return value

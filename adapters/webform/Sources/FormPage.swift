@@ -75,7 +75,8 @@ struct FormPage {
       }
       out.close("ul")
     }
-    if definition.hasFiles { out.element("p", wording.filesAgain) }
+    // A browser does not let a page fill in files.
+    if !state.body.files.isEmpty { out.element("p", wording.filesAgain) }
     out.close("div")
     return out
   }

@@ -82,6 +82,8 @@ enum MediaSniffer {
 
   private static func looksLikeMarkup(_ bytes: [UInt8]) -> Bool {
     let start = trimmed(String(decoding: bytes.prefix(512), as: UTF8.self)).lowercased()
-    return ["<!doctype", "<html", "<script", "<svg", "<?xml", "<body", "<iframe", "<!--"].contains { start.hasPrefix($0) }
+    return ["<!doctype", "<html", "<script", "<svg", "<?xml", "<body", "<iframe", "<!--"].contains {
+      start.hasPrefix($0)
+    }
   }
 }

@@ -79,7 +79,9 @@ extension WebFormAdapter {
         if asking.json { return json(200, FormDescription(definition, token: token, in: asking.language), asking) }
         return html(200, page.form(definition, .init(token: token)), asking)
       case (2, let id):
-        guard rest[1] == "embed.js", let definition = catalogue.inForce(id, at: now) else { throw FormTrouble(.notFound) }
+        guard rest[1] == "embed.js", let definition = catalogue.inForce(id, at: now) else {
+          throw FormTrouble(.notFound)
+        }
         let base = "/" + configuration.basePath.joined(separator: "/")
         return asset(
           "text/javascript; charset=utf-8", Stylesheet.embedScript(base: base, id: id, title: definition.title))

@@ -23,10 +23,12 @@ struct SubmissionToken: Hashable, Sendable {
   init?(_ text: String, form: String, keys: [[UInt8]]) {
     guard text.utf8.count == 72, let bytes = base64URLDecoded(text), bytes.count == 54 else { return nil }
     let payload = Array(bytes[..<22])
-    guard keys.contains(where: { key in
-      HMAC<SHA256>.isValidAuthenticationCode(
-        bytes[22...], authenticating: Self.signed(payload, form), using: SymmetricKey(data: key))
-    }) else { return nil }
+    guard
+      keys.contains(where: { key in
+        HMAC<SHA256>.isValidAuthenticationCode(
+          bytes[22...], authenticating: Self.signed(payload, form), using: SymmetricKey(data: key))
+      })
+    else { return nil }
     nonce = Array(payload[..<12])
     issued = Timestamp(milliseconds: payload[12..<18].reduce(Int64(0)) { $0 << 8 | Int64($1) })
     version = payload[18..<22].reduce(0) { $0 << 8 | Int($1) }

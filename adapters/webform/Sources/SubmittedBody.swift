@@ -87,7 +87,9 @@ extension SubmittedBody {
     guard files.values.reduce(0, { $0 + $1.count }) < bounds.maximumFiles else {
       throw .tooLarge("more than \(bounds.maximumFiles) files")
     }
-    guard file.name?.utf8.count ?? 0 <= bounds.maximumFileNameBytes else { throw .tooLarge("a file's name is too long") }
+    guard file.name?.utf8.count ?? 0 <= bounds.maximumFileNameBytes else {
+      throw .tooLarge("a file's name is too long")
+    }
     files[name, default: []].append(file)
   }
 }
@@ -115,7 +117,9 @@ extension SubmittedBody {
       case ("consents", .object(let consents)):
         guard consents.count <= bounds.maximumParts else { throw .tooLarge("too many consents") }
         for (purpose, value) in consents {
-          guard case .bool(let granted) = value else { throw .malformed("consents.\(printable(purpose)) is not a boolean") }
+          guard case .bool(let granted) = value else {
+            throw .malformed("consents.\(printable(purpose)) is not a boolean")
+          }
           if granted { try out.add(FormInput.consent(purpose), "yes", bounds) }
         }
       case ("reply_by", .text(let text)): try out.add(FormInput.replyBy, text, bounds)
@@ -139,7 +143,9 @@ extension SubmittedBody {
     case .list(let entries):
       guard entries.count <= bounds.maximumFiles else { throw .tooLarge("more than \(bounds.maximumFiles) files") }
       for entry in entries {
-        guard case .object(let members) = entry else { throw .malformed("fields.\(printable(name)) has the wrong type") }
+        guard case .object(let members) = entry else {
+          throw .malformed("fields.\(printable(name)) has the wrong type")
+        }
         try add(name, Self.file(members, name), bounds)
       }
     }
@@ -149,13 +155,16 @@ extension SubmittedBody {
     guard case .text(let content)? = members["content"], let bytes = Data(base64Encoded: content) else {
       throw .malformed("fields.\(printable(field)): a file is {\"name\", \"content\": base64}")
     }
-    guard case .text(let name)? = members["name"] else { return File(name: nil, declaredType: nil, bytes: Array(bytes)) }
+    guard case .text(let name)? = members["name"] else {
+      return File(name: nil, declaredType: nil, bytes: Array(bytes))
+    }
     return File(name: name, declaredType: nil, bytes: Array(bytes))
   }
 }
 
 private enum JSONValue: Decodable {
-  case null, bool(Bool)
+  case null
+  case bool(Bool)
   /// As a text a number field can take.
   case number(String)
   case text(String)

@@ -50,7 +50,8 @@ public struct WebFormConfiguration: Sendable {
     for origin in allowedOrigins where !Self.isOrigin(origin) {
       out.append("allowed_origins: \"\(printable(origin))\" is not scheme://host[:port]")
     }
-    if countryCode.isEmpty || countryCode.utf8.count > 3 || !countryCode.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+    if countryCode.isEmpty || countryCode.utf8.count > 3 || !countryCode.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+    {
       out.append("country_code: one to three digits")
     }
     if maximumBodyBytes < 1_024 { out.append("maximum_body_bytes: at least 1024") }

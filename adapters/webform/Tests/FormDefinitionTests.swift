@@ -41,7 +41,10 @@ import Testing
   @Test(arguments: [
     ("version: 1", "version: one", 3, "version is a whole number"),
     ("effective: 2026-01-01", "effective: soon", 4, "neither an RFC 3339 instant"),
-    ("category: consultation", "categroy: consultation", 5, "unknown key \"categroy\" in the form; did you mean \"category\"?"),
+    (
+      "category: consultation", "categroy: consultation", 5,
+      "unknown key \"categroy\" in the form; did you mean \"category\"?"
+    ),
     ("title: {zh: 留言, en: A note}", "title: A note", 6, "title is a mapping"),
     ("title: {zh: 留言, en: A note}", "title: {zh: 留言}", 6, "title has no \"en\""),
     ("id: note", "id: No", 2, "id \"No\" is not"),
@@ -68,7 +71,9 @@ import Testing
       Issue.record("it was read")
     } catch {
       #expect(
-        error.problems.contains { $0.text.contains(text) && (abs($0.line - line) <= (text.hasPrefix("not Y") || text == "twice" ? 2 : 0)) },
+        error.problems.contains {
+          $0.text.contains(text) && (abs($0.line - line) <= (text.hasPrefix("not Y") || text == "twice" ? 2 : 0))
+        },
         "\(error)")
       #expect(error.description.hasPrefix("note.yaml:"))
     }
@@ -102,8 +107,10 @@ import Testing
   }
 
   @Test func `the highest version whose time has come is in force`() {
-    let forms = [FormDesk.small(version: 1), FormDesk.small(version: 2, effective: "2026-06-01"),
-      FormDesk.small(version: 3, effective: "2030-01-01")]
+    let forms = [
+      FormDesk.small(version: 1), FormDesk.small(version: 2, effective: "2026-06-01"),
+      FormDesk.small(version: 3, effective: "2030-01-01"),
+    ]
     let catalogue = FormCatalogue(forms)
     #expect(catalogue.inForce("note", at: Timestamp("2026-05-31T23:59:59Z")!)?.version == 1)
     #expect(catalogue.inForce("note", at: Timestamp("2026-06-01T00:00:00Z")!)?.version == 2)
@@ -125,12 +132,16 @@ import Testing
     #expect(try FieldPattern(pattern).matches(value) == fits)
   }
 
-  @Test(arguments: ["(a)", "^a", "a$", "*", "[a", "[]", "a{2", "a{3,2}", "\\q", "\\", "a{1001}", "[z-a]", "a{999}a{999}a{999}"])
+  @Test(arguments: [
+    "(a)", "^a", "a$", "*", "[a", "[]", "a{2", "a{3,2}", "\\q", "\\", "a{1001}", "[z-a]", "a{999}a{999}a{999}",
+  ])
   func `what is not of the dialect is refused`(_ pattern: String) {
     #expect(throws: FieldPattern.Malformed.self) { try FieldPattern(pattern) }
   }
 
-  @Test(arguments: [("\\d{6}", "[0-9]{6}"), ("a\\.b", "a\\.b"), ("[\\-x]?", "[\\-x]?"), ("a|b+", "a|b+"), ("x{2,}", "x{2,}")])
+  @Test(arguments: [
+    ("\\d{6}", "[0-9]{6}"), ("a\\.b", "a\\.b"), ("[\\-x]?", "[\\-x]?"), ("a|b+", "a|b+"), ("x{2,}", "x{2,}"),
+  ])
   func `a browser is given the same in its dialect`(_ pattern: String, _ html: String) throws {
     #expect(try FieldPattern(pattern).htmlPattern == html)
   }
