@@ -1,11 +1,27 @@
 // swift-tools-version:6.2
 import PackageDescription
 
+// The rooms and their arrows. A target may import what it depends on here and nothing else
+// (`--explicit-target-dependency-import-check error`). A sixth channel is one entry under "Channels' adapters", one
+// dependency of `liaison` and a line in its composition root.
+
 let strict: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
   name: "liaison",
@@ -14,6 +30,8 @@ let package = Package(
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -24,49 +42,76 @@ let package = Package(
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
   ],
   targets: [
+    // The seam and the bank's words.
     .target(name: "Channels", swiftSettings: strict),
+    .target(name: "ContactModel", dependencies: ["Channels"], swiftSettings: strict),
+
+    // The store.
     .systemLibrary(
       name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CLibpq", path: "Sources/CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .target(
-      name: "Store",
-      dependencies: ["Channels", "CSQLite", "CLibpq", .product(name: "Crypto", package: "swift-crypto")],
+      name: "Store", dependencies: ["Channels", "ContactModel", "CSQLite", "CLibpq", crypto], swiftSettings: strict),
+
+    // What the daemon does.
+    .target(name: "Customers", dependencies: ["Store", "ContactModel", "Channels"], swiftSettings: strict),
+    .target(
+      name: "Intake", dependencies: ["Customers", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
+    .target(name: "Desk", dependencies: ["Store", "ContactModel", "Channels", logging], swiftSettings: strict),
+    .target(
+      name: "API",
+      dependencies: [
+        "Desk", "Customers", "Store", "ContactModel", "Channels", crypto, logging, coreMetrics, serviceLifecycle,
+        nioCore, nioPosix, nioHTTP1, nioSSL,
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "JWTKit", package: "jwt-kit"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+      ],
       swiftSettings: strict),
+
+    // Channels' adapters.
+    .target(
+      name: "WebForms", dependencies: ["Channels", crypto, yams], path: "adapters/webform/Sources",
+      swiftSettings: strict),
+
+    // The program.
     .executableTarget(
       name: "liaison",
       dependencies: [
-        "Channels",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-        .product(name: "Logging", package: "swift-log"),
+        "API", "Desk", "Intake", "Customers", "Store", "ContactModel", "Channels", "WebForms",
+        argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, serviceLifecycle, yams,
         .product(name: "Metrics", package: "swift-metrics"),
-        .product(name: "Hummingbird", package: "hummingbird"),
-        .product(name: "HummingbirdTLS", package: "hummingbird"),
-        .product(name: "HummingbirdTesting", package: "hummingbird"),
-        .product(name: "AsyncHTTPClient", package: "async-http-client"),
-        .product(name: "NIOCore", package: "swift-nio"),
-        .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"),
-        .product(name: "NIOSSL", package: "swift-nio-ssl"),
-        .product(name: "Crypto", package: "swift-crypto"),
-        .product(name: "Yams", package: "Yams"),
-        .product(name: "JWTKit", package: "jwt-kit"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
     .executableTarget(
-      name: "liaison-bench",
-      dependencies: [
-        "Store", "Channels", "PostgresForTests", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
+      name: "liaison-bench", dependencies: ["Store", "Channels", "PostgresForTests", argumentParser],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
+
+    // Tests.
+    .target(
+      name: "ChannelConformance", dependencies: ["Channels"], path: "Tests/ChannelConformance", swiftSettings: strict),
     .target(name: "PostgresForTests", path: "Tests/PostgresForTests", swiftSettings: strict),
     .executableTarget(
       name: "StoreCrashChild", dependencies: ["Store", "Channels"], path: "Tests/StoreCrashChild",
       swiftSettings: strict),
+    .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
+    .testTarget(
+      name: "ChannelConformanceTests", dependencies: ["ChannelConformance", "Channels"], swiftSettings: strict),
     .testTarget(
       name: "StoreTests", dependencies: ["Store", "Channels", "PostgresForTests", "StoreCrashChild"],
       swiftSettings: strict),
-    .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
+    .testTarget(
+      name: "APITests",
+      dependencies: [
+        "API", "Channels", asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix,
+        nioHTTP1, nioSSL,
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
+      path: "adapters/webform/Tests", swiftSettings: strict),
   ]
 )

@@ -10,19 +10,22 @@ public struct Arrival: Sendable {
   public var to: Address?
   /// When the adapter had the whole of it.
   public var receivedAt: Timestamp
+  /// Since when it lay at the peer, if the peer says; what lay there long is marked as late.
+  public var waitingSince: Timestamp?
   public var payload: Payload
   /// Every byte as received; kept whatever becomes of the payload. Bounded by the adapter's size limit.
   public var raw: [UInt8]
 
   public init(
     channel: ContactChannel, wireKey: String?, from: Address?, to: Address?, receivedAt: Timestamp,
-    payload: Payload, raw: [UInt8]
+    waitingSince: Timestamp? = nil, payload: Payload, raw: [UInt8]
   ) {
     self.channel = channel
     self.wireKey = wireKey
     self.from = from
     self.to = to
     self.receivedAt = receivedAt
+    self.waitingSince = waitingSince
     self.payload = payload
     self.raw = raw
   }

@@ -50,7 +50,13 @@ protocol Session: Connection {
   /// Statements that run longer throw `.timeout`, as do those during which `isCancelled` becomes true (asked now and
   /// then, where the engine allows). Kept until set again.
   func limit(to timeout: Duration?, isCancelled: (@Sendable () -> Bool)?) throws
+  /// Called by the writer when a batch's tasks have been resumed: the moment for upkeep that would delay a commit.
+  func upkeep()
   func close()
+}
+
+extension Session {
+  func upkeep() {}
 }
 
 enum TransactionMode { case write, snapshot }

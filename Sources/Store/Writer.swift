@@ -225,6 +225,7 @@ private struct TransactionRunner {
     }
     feed.publish(announced)
     for job in jobs { job.finish() }
+    session.upkeep()
   }
 
   /// The transaction is gone. Where one item may be to blame, each shows alone whether it is the one.

@@ -1,0 +1,127 @@
+/// What of a customer a role does not see: the one function through which every value passes that leaves Liaison, in
+/// answers, streams, events, exports and logs.
+///
+/// A member is judged by its name; an address (an object with `kind`, `canonical`, `raw`) by its kind; every other
+/// text is searched for what is hidden: card numbers by Luhn, numbers that are telephone or identity numbers by their
+/// form, mailboxes by theirs. Identifiers of ours, codes and instants are left alone.
+///
+/// Hidden is said, not silent: what stays are the last four digits of a number, the first letter and the domain of a
+/// mailbox, nothing of an identity number.
+public struct FieldMask: Hashable, Sendable {
+  public enum Kind: String, Hashable, Sendable, CaseIterable {
+    case phone, email
+    /// Resident identity, passport, business registration.
+    case identity
+    case account
+    /// Payment cards in free text. PCI DSS 4.0 §3.4.1 lets nobody see them without a need.
+    case card
+  }
+  public var hidden: Set<Kind>
+
+  public init(hiding hidden: Set<Kind>) { self.hidden = hidden }
+
+  /// Nothing is hidden: for the store's own use, never for a principal.
+  public static let none = FieldMask(hiding: [])
+
+  public func apply(to value: JSONValue) -> JSONValue {
+    hidden.isEmpty ? value : masked(value, as: .text)
+  }
+
+  /// Free text, outside JSON: a line of a log.
+  public func apply(to text: String) -> String { hidden.isEmpty ? text : maskedText(text) }
+
+  private enum Meaning { case text, exempt, field(Kind) }
+
+  private func masked(_ value: JSONValue, as meaning: Meaning) -> JSONValue {
+    switch value {
+    case .null, .bool: return value
+    case .integer, .number:
+      // A number typed as a number is no better hidden than as text.
+      guard case .field(let kind) = meaning, hidden.contains(kind) else { return value }
+      return .string("***")
+    case .string(let text):
+      switch meaning {
+      case .exempt: return value
+      case .text: return .string(maskedText(text))
+      case .field(let kind):
+        return .string(hidden.contains(kind) ? conceal(text, kind) : kind == .phone ? text : maskedText(text))
+      }
+    case .array(let elements): return .array(elements.map { masked($0, as: meaning) })
+    case .object(let object): return .object(masked(object, as: meaning))
+    }
+  }
+
+  private func masked(_ object: JSONObject, as meaning: Meaning) -> JSONObject {
+    let address = Self.addressKind(object)
+    var object = object
+    for index in object.members.indices {
+      let name = object.members[index].name
+      var inner = Self.meaning(of: name)
+      if let address, name == "canonical" || name == "raw" || name == "value" || name == "display" { inner = address }
+      // What lies under a member that is hidden is hidden, whatever it is called (`phones: [{"text": …}]`).
+      if case .text = inner, case .field = meaning { inner = meaning }
+      object.members[index].value = masked(object.members[index].value, as: inner)
+    }
+    return object
+  }
+
+  private static func addressKind(_ object: JSONObject) -> Meaning? {
+    switch object["kind"]?.string {
+    case "phone", "fax", "mobile", "landline": .field(.phone)
+    case "email": .field(.email)
+    case "account": .field(.account)
+    case "identity": .field(.identity)
+    default: nil
+    }
+  }
+
+  private static func meaning(of name: String) -> Meaning {
+    switch name {
+    case "phone", "phones", "mobile", "fax", "caller", "callee", "msisdn", "telephone", "caller_number": .field(.phone)
+    case "email", "emails", "mailbox": .field(.email)
+    case "identity_no", "identity_number", "id_number", "passport_no", "registration_no": .field(.identity)
+    case "account_no", "account_number", "accounts_no", "iban": .field(.account)
+    case "card_no", "card_number": .field(.card)
+    case "id", "type", "kind", "status", "state", "code", "version", "customer_no", "etag", "next_cursor", "direction",
+      "channel", "operation_id", "trace_id":
+      .exempt
+    default:
+      if name.hasSuffix("_id") || name.hasSuffix("_at") || name.hasSuffix("_code") || name.hasSuffix("_version") {
+        .exempt
+      } else {
+        .text
+      }
+    }
+  }
+
+  private func conceal(_ text: String, _ kind: Kind) -> String {
+    switch kind {
+    case .phone, .account, .card:
+      let digits = text.unicodeScalars.filter { $0.properties.numericType != nil }
+      guard digits.count >= 8 else { return "***" }
+      return "***" + String(String.UnicodeScalarView(digits.suffix(4)))
+    case .identity: return "***"
+    case .email:
+      guard let at = text.lastIndex(of: "@"), let first = text.first, first != "@" else { return "***" }
+      return "\(first)***\(text[at...])"
+    }
+  }
+
+  private func maskedText(_ text: String) -> String {
+    var text = text
+    let numbers = NumberSearch.find(in: text)
+    if !numbers.isEmpty {
+      var utf8 = Array(text.utf8)
+      for found in numbers.reversed() where hidden.contains(found.kind) {
+        let digits = String(decoding: utf8[found.range], as: UTF8.self)
+        utf8.replaceSubrange(found.range, with: Array(conceal(digits, found.kind).utf8))
+      }
+      text = String(decoding: utf8, as: UTF8.self)
+    }
+    guard hidden.contains(.email), text.contains("@") else { return text }
+    return text.replacing(mailbox) { conceal(String($0.output), .email) }
+  }
+}
+
+// Regex is not Sendable; this one is never mutated after its initialisation.
+nonisolated(unsafe) private let mailbox = /[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}/

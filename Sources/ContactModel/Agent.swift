@@ -1,0 +1,36 @@
+import Channels
+
+/// A member of staff who handles contacts.
+public struct Agent: Hashable, Sendable, Codable {
+  public enum State: String, Hashable, Sendable, Codable, CaseIterable {
+    case offline, ready
+    case notReady = "not_ready"
+    case reserved, busy
+    case wrapUp = "wrap_up"
+  }
+  public var id: AgentID
+  public var name: String
+  public var department: Code?
+  /// The telephone device, for example `PJSIP/1001`; nil for agents without one.
+  public var device: String?
+  public var queues: [Code]
+  public var state: State
+  public var stateReason: String?
+  public var stateSince: Timestamp
+  public var version: Int
+
+  public init(
+    id: AgentID, name: String, department: Code? = nil, device: String? = nil, queues: [Code], state: State,
+    stateReason: String? = nil, stateSince: Timestamp, version: Int = 1
+  ) {
+    self.id = id
+    self.name = name
+    self.department = department
+    self.device = device
+    self.queues = queues
+    self.state = state
+    self.stateReason = stateReason
+    self.stateSince = stateSince
+    self.version = version
+  }
+}

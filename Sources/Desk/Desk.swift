@@ -1,0 +1,106 @@
+import Channels
+import ContactModel
+import Logging
+import Store
+import Synchronization
+
+/// People at work: shows every contact that needs somebody to the agents who can take it.
+///
+/// Follows the committed events; whatever waits unseen when the daemon starts is shown then. All that gathered during
+/// one commit is offered in the next, so showing costs one fsync however much arrives.
+public final class Desk: Sendable {
+  private let database: Database
+  private let now: @Sendable () -> Timestamp
+  private let logger: Logger
+  private let waiting = Mutex<[ContactID]>([])
+  private let wake: AsyncStream<Void>
+  private let waker: AsyncStream<Void>.Continuation
+  /// More than this waiting in memory is left to the search of the store.
+  private static let mostWaiting = 10_000
+
+  public init(database: Database, now: @escaping @Sendable () -> Timestamp, logger: Logger) {
+    self.database = database
+    self.now = now
+    self.logger = logger
+    (wake, waker) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+  }
+
+  /// Offers until `beginDrain` or cancellation.
+  public func run() async {
+    let observation = database.observe { [self] values in
+      let contacts = values.compactMap { value -> ContactID? in
+        guard let event = value as? EventRecord else { return nil }
+        switch event.type {
+        case .requestOpened, .requestUpdated, .requestReopened: return event.contact
+        default: return nil
+        }
+      }
+      guard !contacts.isEmpty else { return }
+      waiting.withLock { if $0.count < Self.mostWaiting { $0 += contacts } }
+      waker.yield()
+    }
+    defer { observation.cancel() }
+    await searchStore()
+    for await _ in wake {
+      if Task.isCancelled { break }
+      var batch = take()
+      let overflowed = batch.count >= Self.mostWaiting
+      while !batch.isEmpty {
+        await offer(Array(batch.prefix(100)))
+        batch.removeFirst(min(100, batch.count))
+      }
+      if overflowed { await searchStore() }
+    }
+  }
+
+  public func beginDrain() { waker.finish() }
+
+  private func take() -> [ContactID] {
+    waiting.withLock { waiting in
+      defer { waiting = [] }
+      return waiting
+    }
+  }
+
+  private func searchStore() async {
+    do {
+      while !Task.isCancelled {
+        let found = try await database.read { try $0.contactsToOffer(limit: 100) }
+        guard !found.isEmpty, await offer(found) > 0 else { return }
+      }
+    } catch {
+      logger.error("Contacts waiting to be offered could not be searched.", metadata: ["fault.text": "\(error)"])
+    }
+  }
+
+  /// How many of them were shown.
+  @discardableResult
+  private func offer(_ contacts: [ContactID]) async -> Int {
+    let time = now()
+    let logger = logger
+    do {
+      return try await database.write { transaction in
+        var shown = 0
+        for contact in contacts {
+          do {
+            let isShown = try transaction.savepoint {
+              try transaction.offer(contact, at: time) { connection, contact, request in
+                try JSONText.encode(try connection.screenPop(of: contact, in: request))
+              }
+            }
+            if isShown { shown += 1 }
+          } catch let error as DatabaseError where error.kind != .misuse && error.kind != .check {
+            throw error
+          } catch {
+            logger.error(
+              "A contact could not be offered.", metadata: ["contact.id": "\(contact)", "fault.text": "\(error)"])
+          }
+        }
+        return shown
+      }
+    } catch {
+      logger.error("Contacts could not be offered now.", metadata: ["fault.text": "\(error)"])
+      return 0
+    }
+  }
+}

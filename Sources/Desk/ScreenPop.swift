@@ -1,0 +1,168 @@
+import Channels
+import ContactModel
+import Store
+
+/// What an agent sees when a contact reaches him. Source: specs/desk.md "Screen pop".
+///
+/// At most 16 KiB as JSON: long texts are cut and say so. Every field can be masked by role. `tieZone` says how sure the
+/// tie to the customer is; it opens the screen and is no authentication.
+public struct ScreenPop: Sendable, Hashable, Codable {
+  public var contact: ContactView
+  public var originalCaller: Address?
+  public var chain: [ContactID]
+  public var customer: CustomerView?
+  public var tieZone: IdentityZone
+  public var candidates: [CandidateView]
+  public var reason: String
+  public var request: RequestView
+  public var openRequests: [RequestView]
+  /// The last five contacts over all channels, newest first, without this one.
+  public var lastContacts: [ContactView]
+  public var notes: [NoteRecord]
+  public var doNotContact: [String]
+  /// What the agent may do now.
+  public var allowedActions: [String]
+  public var nextDeadline: Timestamp?
+
+  public struct ContactView: Sendable, Hashable, Codable {
+    public var contactId: ContactID
+    public var channelKind: ChannelKind
+    public var channel: String
+    public var direction: Contact.Direction
+    public var from: Address?
+    public var to: Address?
+    public var language: String?
+    public var summary: String
+    public var content: String
+    /// True when `content` was cut to fit.
+    public var contentCut: Bool
+    public var category: Code?
+    public var late: Bool
+    public var receivedAt: Timestamp
+    public var endedAt: Timestamp?
+    public var attachments: Int
+  }
+  public struct RequestView: Sendable, Hashable, Codable {
+    public var requestId: ServiceRequestID
+    public var reference: String?
+    public var summary: String
+    public var status: ServiceRequest.Status
+    public var category: Code
+    public var severity: Int
+    public var urgency: Int
+    public var queue: Code?
+    public var owner: AgentID?
+    public var startedAt: Timestamp
+    public var nextDeadline: Timestamp?
+    public var version: Int
+  }
+  public struct CustomerView: Sendable, Hashable, Codable {
+    public var customerNo: CustomerNumber
+    public var name: String
+    public var type: Code
+    public var status: Customer.Status
+    public var level: Int
+    public var language: String?
+    public var manager: AgentID?
+    public var phones: [String]
+    public var emails: [String]
+    public var confirmed: Bool
+  }
+  public struct CandidateView: Sendable, Hashable, Codable {
+    public var customerNo: CustomerNumber
+    public var name: String
+    public var level: Int
+    public var score: Double
+    public var reason: String
+  }
+}
+
+extension Connection {
+  /// The pop of a contact as it stands now; nil if the contact or its request is unknown.
+  public func screenPop(of id: ContactID) throws -> ScreenPop? {
+    guard let contact = try contact(id), let request = try requests(of: id).first else { return nil }
+    return try screenPop(of: contact, in: request)
+  }
+
+  func screenPop(of contact: Contact, in request: ServiceRequest) throws -> ScreenPop {
+    let decision = try identityDecision(contact.identity.decision)
+    let customer = try contact.customerNo.flatMap { try customerRecord($0) }
+    let chain = try contacts(of: request.id).map(\.id)
+    let candidates = try (decision?.candidates ?? []).prefix(8).compactMap { candidate -> ScreenPop.CandidateView? in
+      guard let known = try self.customer(candidate.customerNo) else { return nil }
+      return .init(
+        customerNo: known.customerNo, name: known.name, level: known.level, score: candidate.score,
+        reason: candidate.reason)
+    }
+    let openRequests = try contact.customerNo.map { try liveRequests(of: $0, limit: 10) } ?? []
+    let lastContacts = try contact.customerNo.map { try self.lastContacts(of: $0, limit: 6) } ?? []
+    let attachments = try contact.arrival.map {
+      try one("SELECT count(*) AS n FROM attachment WHERE arrival_id = $1", [.id($0)]).count("n")
+    }
+    return ScreenPop(
+      contact: .init(contact, contentLimit: 2_000, attachments: attachments ?? 0), originalCaller: contact.from,
+      chain: Array(chain.suffix(20)), customer: customer.map { .init($0, confirmed: contact.identity.confirmedBy != nil) },
+      tieZone: contact.identity.zone, candidates: candidates, reason: decision?.reason ?? "",
+      request: .init(request), openRequests: openRequests.filter { $0.id != request.id }.prefix(5).map { .init($0) },
+      lastContacts: lastContacts.filter { $0.id != contact.id }.prefix(5).map {
+        .init($0, contentLimit: 0, attachments: 0)
+      },
+      notes: try notes(on: request.id).suffix(5).map { note in
+        var note = note
+        note.text = String(note.text.prefix(400))
+        return note
+      },
+      doNotContact: [], allowedActions: allowedActions(contact, request), nextDeadline: request.nextDeadline)
+  }
+
+  /// An identity decision by its id; nil if unknown.
+  public func identityDecision(_ id: DecisionID) throws -> IdentityDecision? {
+    guard let row = try first("SELECT body FROM decision WHERE decision_id = $1 AND act IN ('tie', 'merge')", [.id(id)])
+    else { return nil }
+    return try JSONText.decode(IdentityDecision.self, from: try row.text("body"))
+  }
+}
+
+private func allowedActions(_ contact: Contact, _ request: ServiceRequest) -> [String] {
+  guard request.status.isLive else { return request.status == .resolved ? ["reopen", "close", "note"] : [] }
+  var out = request.owner == nil ? ["take"] : ["note", "status", "requeue", "resolve"]
+  if contact.customerNo == nil {
+    out += ["attach_customer", "create_prospect"]
+  } else if contact.identity.confirmedBy == nil {
+    out.append("confirm_customer")
+  }
+  return out
+}
+
+extension ScreenPop.ContactView {
+  init(_ contact: Contact, contentLimit: Int, attachments: Int) {
+    self.init(
+      contactId: contact.id, channelKind: contact.channel.kind, channel: contact.channel.name,
+      direction: contact.direction, from: contact.from, to: contact.to, language: contact.language,
+      summary: String(contact.summary.prefix(200)), content: String(contact.content.prefix(contentLimit)),
+      contentCut: contact.content.count > contentLimit, category: contact.category, late: contact.late,
+      receivedAt: contact.times.received, endedAt: contact.times.ended, attachments: attachments)
+  }
+}
+
+extension ScreenPop.RequestView {
+  init(_ request: ServiceRequest) {
+    self.init(
+      requestId: request.id, reference: request.reference, summary: String(request.summary.prefix(200)),
+      status: request.status, category: request.category, severity: request.severity, urgency: request.urgency,
+      queue: request.queue, owner: request.owner, startedAt: request.start, nextDeadline: request.nextDeadline,
+      version: request.version)
+  }
+}
+
+extension ScreenPop.CustomerView {
+  init(_ record: CustomerRecord, confirmed: Bool) {
+    let customer = record.customer
+    self.init(
+      customerNo: customer.customerNo, name: customer.name, type: customer.type, status: customer.status,
+      level: customer.level, language: customer.language, manager: customer.manager,
+      phones: record.contactPoints.filter { $0.address.kind == .phone }.prefix(5).map(\.address.canonical),
+      emails: record.contactPoints.filter { $0.address.kind == .email }.prefix(5).map(\.address.canonical),
+      confirmed: confirmed)
+  }
+}

@@ -1,0 +1,154 @@
+import Channels
+import ContactModel
+import Logging
+import Store
+
+/// An arrival becomes a contact: kept, answered, then identified, threaded, classified and routed.
+///
+/// `accept` is what every adapter is given: it returns only after raw bytes, arrival and ledger are committed, so the
+/// wire is never told more than is durable. What is kept is routed by `run` in a second transaction that also marks
+/// the arrival as done; after a crash whatever is kept and not routed is found again by its state, so nothing is lost
+/// and nothing is routed twice. What cannot be routed is quarantined with its reason and delays no other.
+public final class Intake: Sendable {
+  public struct Options: Sendable {
+    /// Raw bytes up to this many stand in the row, more in a body file.
+    public var inlineRawBytes = 65_536
+    /// What lay longer than this at the peer is marked late.
+    public var lateAfter: Duration = .seconds(300)
+    /// How many arrivals are routed at once; those of one sender stay in order.
+    public var lanes = 64
+    /// Kept arrivals waiting in memory for a lane; more wait in the store.
+    public var laneDepth = 64
+    public init() {}
+  }
+
+  let database: Database
+  let bodies: BodyStore
+  let parameters: @Sendable () -> IntakeParameters
+  let reference: @Sendable (ArrivalID, ContactChannel) -> String?
+  let now: @Sendable () -> Timestamp
+  let options: Options
+  let logger: Logger
+  private let lanes: RoutingLanes
+
+  /// - Parameter parameters: the categories in force; asked for each arrival.
+  /// - Parameter reference: what the sender of an arrival is told to quote; nil where nothing is told.
+  public init(
+    database: Database, bodies: BodyStore, parameters: @escaping @Sendable () -> IntakeParameters,
+    reference: @escaping @Sendable (ArrivalID, ContactChannel) -> String?,
+    now: @escaping @Sendable () -> Timestamp, options: Options = Options(), logger: Logger
+  ) {
+    self.database = database
+    self.bodies = bodies
+    self.parameters = parameters
+    self.reference = reference
+    self.now = now
+    self.options = options
+    self.logger = logger
+    lanes = RoutingLanes(count: options.lanes, depth: options.laneDepth)
+  }
+
+  /// Keeps one arrival; returns after the commit. Never throws: what the store cannot do now is `.busy`.
+  public func accept(_ arrival: Arrival) async -> Acceptance {
+    let storedAt = now()
+    let id = ArrivalID(at: storedAt)
+    do {
+      let kept = try await keepBodies(of: arrival, as: id, storedAt: storedAt)
+      let acceptance = try await database.write { try $0.keep(kept) }
+      if case .stored = acceptance { lanes.offer(kept) }
+      return acceptance
+    } catch let error as DatabaseError {
+      switch error.kind {
+      case .busy, .serialization, .timeout:
+        return .busy(retryAfter: .seconds(1))
+      default:
+        logger.error(
+          "An arrival could not be kept; the peer was asked to offer it again.",
+          metadata: ["channel": "\(arrival.channel.name)", "fault.code": "\(error.kind.rawValue)", "fault.text": "\(error.message)"])
+        return .busy(retryAfter: .seconds(30))
+      }
+    } catch {
+      logger.error(
+        "An arrival could not be kept; the peer was asked to offer it again.",
+        metadata: ["channel": "\(arrival.channel.name)", "fault.text": "\(error)"])
+      return .busy(retryAfter: .seconds(5))
+    }
+  }
+
+  /// Counts what an adapter refused on the wire before it became an arrival.
+  public func countRefusal(_ refusal: Refusal, on channel: ContactChannel) async {
+    let time = now()
+    do {
+      try await database.write { try $0.countRefusal(refusal, on: channel, at: time) }
+    } catch {
+      logger.warning(
+        "A refusal could not be counted.", metadata: ["channel": "\(channel.name)", "fault.text": "\(error)"])
+    }
+  }
+
+  /// Routes what is kept until cancelled; begins with what an earlier run left behind.
+  public func run() async {
+    await withTaskGroup(of: Void.self) { group in
+      for lane in 0..<lanes.count {
+        group.addTask {
+          while let kept = await self.lanes.next(of: lane) { await self.route(kept) }
+        }
+      }
+      group.addTask { await self.sweep() }
+      await group.waitForAll()
+    }
+  }
+
+  /// Ends the lanes once they are empty; `run` then returns.
+  public func beginDrain() { lanes.finish() }
+
+  /// Fetches from the store what an earlier run left behind, and whatever the lanes had no room for. What is in a lane
+  /// already is fetched too; routing it twice is prevented by its state.
+  private func sweep() async {
+    repeat {
+      do {
+        var last: ArrivalID?
+        search: while !Task.isCancelled {
+          let after = last
+          let batch = try await database.read(.bulk) { try $0.arrivalsInWork(after: after, limit: 500) }
+          for kept in batch where !lanes.offer(kept) { break search }
+          guard let end = batch.last?.id else { break }
+          last = end
+        }
+      } catch {
+        logger.error("The store could not be searched for work.", metadata: ["fault.text": "\(error)"])
+      }
+    } while await lanes.waitForOverflow()
+  }
+
+  private func keepBodies(of arrival: Arrival, as id: ArrivalID, storedAt: Timestamp) async throws -> KeptArrival {
+    let raw: KeptArrival.Raw
+    if arrival.raw.count <= options.inlineRawBytes {
+      raw = .inline(arrival.raw)
+    } else {
+      raw = .file(sha256: try await bodies.keep(arrival.raw).description, size: arrival.raw.count)
+    }
+    var attachments: [StoredAttachment] = []
+    let payload: KeptArrival.Payload
+    switch arrival.payload {
+    case .message(var message):
+      for (position, part) in message.attachments.enumerated() {
+        let sha256 = try await bodies.keep(part.bytes).description
+        attachments.append(
+          StoredAttachment(
+            position: position, name: part.name, mediaType: part.mediaType, contentId: part.contentID, sha256: sha256,
+            size: part.bytes.count))
+        message.attachments[position].bytes = []
+      }
+      payload = .message(message)
+    case .call(let event): payload = .call(event)
+    case .report(let report): payload = .report(report)
+    case .unreadable(let unreadable): payload = .unreadable(unreadable)
+    }
+    let late = arrival.waitingSince.map { storedAt - $0 > options.lateAfter } ?? false
+    return KeptArrival(
+      id: id, channel: arrival.channel, wireKey: arrival.wireKey, reference: reference(id, arrival.channel),
+      from: arrival.from, to: arrival.to, receivedAt: arrival.receivedAt, storedAt: storedAt, late: late,
+      payload: payload, raw: raw, attachments: attachments)
+  }
+}

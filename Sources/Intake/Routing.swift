@@ -1,0 +1,136 @@
+import Channels
+import ContactModel
+import Customers
+import Logging
+import Store
+
+extension Intake {
+  /// Turns one kept arrival into a contact of a request, or sets it aside with the reason.
+  func route(_ kept: KeptArrival) async {
+    do {
+      switch kept.payload {
+      case .message(let message): try await route(message, of: kept)
+      case .unreadable(let unreadable):
+        try await setAside(kept, code: unreadable.code, reason: unreadable.text)
+      case .report(let report): try await pass(report, of: kept)
+      case .call(let event): try await follow(event, of: kept)
+      }
+    } catch is CancellationError {
+      return  // still kept; the next run finds it
+    } catch let error as DatabaseError where [.busy, .serialization, .connection, .full, .closed].contains(error.kind) {
+      logger.warning(
+        "An arrival could not be routed now and stays in work.",
+        metadata: ["arrival.id": "\(kept.id)", "fault.code": "\(error.kind.rawValue)"])
+    } catch {
+      logger.error(
+        "An arrival could not be routed and was set aside.",
+        metadata: ["arrival.id": "\(kept.id)", "fault.text": "\(error)"])
+      do {
+        try await setAside(kept, code: "routing-failed", reason: "\(error)")
+      } catch {
+        logger.error("It could not be set aside either.", metadata: ["arrival.id": "\(kept.id)", "fault.text": "\(error)"])
+      }
+    }
+  }
+
+  private func setAside(_ kept: KeptArrival, code: String, reason: String) async throws {
+    let time = now()
+    try await database.write { try $0.quarantine(kept.id, code: code, reason: reason, at: time) }
+  }
+
+  /// A report is kept and marked as done; Outbound settles it from the store.
+  private func pass(_ report: DeliveryReport, of kept: KeptArrival) async throws {
+    let time = now()
+    try await database.write { try $0.passReport(kept, report: report, at: time) }
+  }
+
+  private func route(_ message: InboundMessage, of kept: KeptArrival) async throws {
+    let time = now()
+    let parameters = parameters()
+    let contactID = ContactID(at: kept.receivedAt)
+    let evidence = TieEvidence(from: kept.from, claims: message.claims)
+    let read = try await database.read { connection in
+      (
+        facts: try connection.tieFacts(for: evidence),
+        thread: try connection.thread(of: message)
+      )
+    }
+    let decision = tie(evidence, of: contactID, given: read.facts, decision: DecisionID(at: time), at: time)
+    let customerNo = decision.customerNo
+    let classification = parameters.classify(message)
+    guard let category = parameters.categories[classification.category] else {
+      throw IntakeFault.noCategories
+    }
+
+    let summary = message.subject.flatMap { $0.isEmpty ? nil : $0 } ?? String(message.text.prefix(120))
+    let deadline = time + .seconds(category.respondWithinMinutes * 60)
+    let request: Routing.RoutedRequest
+    switch read.thread {
+    case .belongs(let id, let why) where !message.isAutomatic || why == "signed token":
+      request = .joins(id, why: why, deadline: deadline)
+    case .belongs, .none:
+      request = .opens(
+        ServiceRequest(
+          id: ServiceRequestID(at: time), reference: kept.reference, customerNo: customerNo, start: kept.receivedAt,
+          summary: summary, content: message.text, status: .open, severity: category.severity,
+          urgency: category.urgency, category: category.code, queue: category.queue, nextDeadline: deadline,
+          channel: kept.channel))
+    }
+    let contact = Contact(
+      id: contactID, customerNo: customerNo, channel: kept.channel, direction: .inbound, initiation: .inbound,
+      from: kept.from ?? claimedAddress(message), to: kept.to, language: message.language, summary: summary,
+      content: message.fullText ?? message.text, category: category.code, queue: category.queue,
+      identity: IdentityTie(zone: decision.zone, decision: decision.decisionId),
+      providerID: message.thread.ownID ?? kept.wireKey, arrival: kept.id, late: kept.late,
+      times: .init(received: kept.receivedAt, stored: kept.storedAt, identified: time, enqueued: time))
+    let routing = Routing(
+      arrival: kept.id, contact: contact, request: request, identity: decision, classification: classification,
+      consents: message.consents, messageIDs: message.thread.ownID.map { [$0] } ?? [],
+      detail: try JSONText.encode(Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })))
+    let routedAt = now()
+    try await database.write { _ = try $0.route(routing, at: routedAt) }
+  }
+
+  /// A form has no wire address; the first claimed one stands for it.
+  private func claimedAddress(_ message: InboundMessage) -> Address? {
+    addresses(of: TieEvidence(from: nil, claims: message.claims)).first?.0
+  }
+
+  /// Calls become contacts with telephony; until an adapter brings them they are set aside, not lost.
+  private func follow(_ event: CallEvent, of kept: KeptArrival) async throws {
+    try await setAside(kept, code: "no-call-desk", reason: "no telephony is configured that could follow this call")
+  }
+}
+
+enum IntakeFault: Error, CustomStringConvertible {
+  case noCategories
+  var description: String {
+    switch self {
+    case .noCategories: return "no category of service request is in force; apply one with liaison params apply"
+    }
+  }
+}
+
+/// Which request a message belongs to.
+enum ThreadLink: Sendable, Hashable {
+  case belongs(ServiceRequestID, why: String)
+  case none
+}
+
+extension Connection {
+  /// The strongest link first: our signed token, then the ids it refers to. A claimed token alone binds nothing here,
+  /// because it can be forged. Source: specs/email.md §6.
+  func thread(of message: InboundMessage) throws -> ThreadLink {
+    if let token = message.thread.signedToken, let id = ServiceRequestID(token),
+      let request = try serviceRequest(id), request.status != .closed
+    {
+      return .belongs(id, why: "signed token")
+    }
+    if let id = try request(referredToBy: message.thread.references), let request = try serviceRequest(id),
+      request.status != .closed
+    {
+      return .belongs(id, why: "reference")
+    }
+    return .none
+  }
+}

@@ -1,0 +1,158 @@
+import Channels
+import ContactModel
+
+/// One thing that happened: a row of the append-only log, written in the transaction of its cause.
+public struct EventRecord: Sendable, Hashable {
+  /// Rises in commit order; what `Last-Event-ID` names.
+  public var seq: Int64
+  public var at: Timestamp
+  public var type: EventType
+  /// The TypeID or code of what it is about.
+  public var subject: String
+  public var contact: ContactID?
+  public var request: ServiceRequestID?
+  public var customerNo: CustomerNumber?
+  public var channel: String?
+  /// Addressed to this agent alone; else, with `queue`, to the agents of that queue.
+  public var agent: AgentID?
+  public var queue: Code?
+  /// Who caused it: an agent, a client's label, `liaison`.
+  public var actor: String?
+  /// W3C traceparent of the request that caused it.
+  public var trace: String?
+  /// JSON object.
+  public var body: String
+
+  public init(
+    seq: Int64 = 0, at: Timestamp, type: EventType, subject: String, contact: ContactID? = nil,
+    request: ServiceRequestID? = nil, customerNo: CustomerNumber? = nil, channel: String? = nil,
+    agent: AgentID? = nil, queue: Code? = nil, actor: String? = nil, trace: String? = nil, body: String = "{}"
+  ) {
+    self.seq = seq
+    self.at = at
+    self.type = type
+    self.subject = subject
+    self.contact = contact
+    self.request = request
+    self.customerNo = customerNo
+    self.channel = channel
+    self.agent = agent
+    self.queue = queue
+    self.actor = actor
+    self.trace = trace
+    self.body = body
+  }
+}
+
+/// Every kind of event; the names subscribers and webhooks use. Additive only.
+public enum EventType: String, Sendable, Hashable, CaseIterable {
+  case arrivalQuarantined = "arrival.quarantined"
+  case arrivalReprocessed = "arrival.reprocessed"
+  case contactOpened = "contact.opened"
+  case contactIdentified = "contact.identified"
+  case contactUpdated = "contact.updated"
+  case contactClosed = "contact.closed"
+  case requestOpened = "service_request.opened"
+  case requestUpdated = "service_request.updated"
+  case requestTaken = "service_request.taken"
+  case requestNoted = "service_request.noted"
+  case requestReopened = "service_request.reopened"
+  case requestResolved = "service_request.resolved"
+  case requestClosed = "service_request.closed"
+  case popOffered = "pop.offered"
+  case popAccepted = "pop.accepted"
+  case popWithdrawn = "pop.withdrawn"
+  case popUpdated = "pop.updated"
+  case popRinging = "pop.ringing"
+  case popAnswered = "pop.answered"
+  case popHeld = "pop.held"
+  case popConsulting = "pop.consulting"
+  case popTransferred = "pop.transferred"
+  case popConferenced = "pop.conferenced"
+  case popEnded = "pop.ended"
+  case agentStateChanged = "agent.state_changed"
+  case channelHealthChanged = "channel.health_changed"
+  case parameterApplied = "parameter.applied"
+  case reportArrived = "delivery_report.arrived"
+
+  /// What an agent's screen reacts to; streams of agents carry these alone.
+  public var isPop: Bool { rawValue.hasPrefix("pop.") }
+}
+
+extension WriteTransaction {
+  /// Appends to the log and publishes to live subscribers after the commit.
+  @discardableResult
+  public func append(_ event: EventRecord) throws -> EventRecord {
+    var event = event
+    let rows = try query(
+      """
+      INSERT INTO event(seq, at, event_type, subject, contact_id, request_id, customer_no, channel, agent_id, queue,
+        actor, trace, body)
+      SELECT coalesce(max(seq), 0) + 1, CAST($1 AS {{int}}), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT),
+        CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS TEXT), CAST($10 AS TEXT),
+        CAST($11 AS TEXT), CAST($12 AS {{json}})
+      FROM event RETURNING seq
+      """,
+      [
+        SQLValue(event.at), .text(event.type.rawValue), .text(event.subject), .id(event.contact), .id(event.request),
+        .id(event.customerNo), SQLValue(event.channel), .id(event.agent), .id(event.queue),
+        SQLValue(event.actor), SQLValue(event.trace), .text(event.body),
+      ])
+    event.seq = try rows[0].int("seq")
+    afterCommit(event)
+    return event
+  }
+}
+
+/// Whose events are wanted.
+public enum EventAudience: Sendable, Hashable {
+  case everything
+  /// Addressed to the agent, or to one of his queues and to nobody in particular.
+  case agent(AgentID, queues: Set<Code>)
+
+  public func includes(_ event: EventRecord) -> Bool {
+    switch self {
+    case .everything: return true
+    case .agent(let agent, let queues):
+      if let addressee = event.agent { return addressee == agent }
+      return event.queue.map(queues.contains) ?? false
+    }
+  }
+}
+
+extension Connection {
+  /// Events after `seq`, oldest first, at most `limit`; the audience's alone.
+  public func events(after seq: Int64, for audience: EventAudience, limit: Int) throws -> [EventRecord] {
+    switch audience {
+    case .everything:
+      return try query("SELECT * FROM event WHERE seq > $1 ORDER BY seq LIMIT $2", [.int(seq), .int(Int64(limit))])
+        .map(EventRecord.init(row:))
+    case .agent(let agent, let queues):
+      var parameters: [SQLValue] = [.int(seq), .int(Int64(limit)), .id(agent)]
+      let list = queues.sorted().map { code in
+        parameters.append(.id(code))
+        return "$\(parameters.count)"
+      }.joined(separator: ", ")
+      let ofQueues = list.isEmpty ? "" : " OR (agent_id IS NULL AND queue IN (\(list)))"
+      return try query(
+        "SELECT * FROM event WHERE seq > $1 AND (agent_id = $3\(ofQueues)) ORDER BY seq LIMIT $2", parameters
+      ).map(EventRecord.init(row:))
+    }
+  }
+
+  /// Zero when nothing happened yet.
+  public func lastEventSequence() throws -> Int64 {
+    try query("SELECT coalesce(max(seq), 0) AS seq FROM event", [])[0].int("seq")
+  }
+}
+
+extension EventRecord {
+  init(row: Row) throws {
+    self.init(
+      seq: try row.int("seq"), at: try row.time("at"), type: try row.word("event_type"),
+      subject: try row.text("subject"), contact: try row.parsedOrNil("contact_id"), request: try row.parsedOrNil("request_id"),
+      customerNo: try row.parsedOrNil("customer_no"), channel: try row.textOrNil("channel"),
+      agent: try row.parsedOrNil("agent_id"), queue: try row.parsedOrNil("queue"), actor: try row.textOrNil("actor"),
+      trace: try row.textOrNil("trace"), body: try row.text("body"))
+  }
+}

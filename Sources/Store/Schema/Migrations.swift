@@ -1,0 +1,2 @@
+/// Every migration ever released, oldest first. Append only: a released text is never edited.
+public let migrations: [Migration] = [Migration(1, "first schema", migration001)]

@@ -1,0 +1,243 @@
+import API
+import Channels
+import ContactModel
+import CoreMetrics
+import Desk
+import Foundation
+import Intake
+import Logging
+import NIOCore
+import ServiceLifecycle
+import Store
+import UnixSignals
+import WebForms
+
+/// The composition root: the one place where the rooms meet.
+///
+/// Everything is made here by hand, from the configuration, in the order of its needs, and handed to one service
+/// group. On SIGTERM the group stops in reverse: listeners first, then channels, intake and desk, the store last.
+struct Daemon {
+  let configuration: Configuration
+  let logger: Logger
+  /// Told once everything listens.
+  var onReady: @Sendable (Bound) async -> Void = { _ in }
+  /// Run beside the daemon from the moment it is ready: the demo's traffic.
+  var companions: [@Sendable (Bound) async -> Void] = []
+  var extraMounts: [Mount] = []
+  var now: @Sendable () -> Timestamp = systemTime
+  var environment: [String: String] = ProcessInfo.processInfo.environment
+
+  /// Where it can be reached.
+  struct Bound: Sendable {
+    var api: String
+    var publicBase: String
+    var database: Database
+  }
+
+  func run() async throws {
+    let time = now()
+    let crash = CrashPoints(environment: environment)
+    var options = Database.Options()
+    if let crash {
+      options.atCommit = { point in
+        switch point {
+        case .before: crash.pass(.beforeCommit)
+        case .after: crash.pass(.afterCommit)
+        }
+      }
+    }
+    let (database, bodies) = try openStore(configuration.store, options: options, now: time)
+    if !database.migrated.isEmpty {
+      logger.notice("The database was brought up to date.", metadata: ["migrations": "\(database.migrated)"])
+    }
+    let secrets = try Secrets(file: configuration.secretFile)
+    try await applyShippedParameters(to: database, at: time)
+    let parameters = try await ParametersInForce(database: database, now: now, logger: logger)
+
+    let referenceKey = secrets.key(for: "reference")
+    var intakeOptions = Intake.Options()
+    intakeOptions.lateAfter = configuration.intake.lateAfter
+    intakeOptions.lanes = configuration.intake.lanes
+    let intake = Intake(
+      database: database, bodies: bodies, parameters: { parameters.intake },
+      reference: { id, channel in
+        channel.kind == .webform ? ReferenceNumber(for: id, key: referenceKey).description : nil
+      }, now: now, options: intakeOptions, logger: logger)
+    let desk = Desk(database: database, now: now, logger: logger)
+    let accept: ChannelAdapter.Accept = { arrival in
+      let acceptance = await intake.accept(arrival)
+      crash?.pass(.beforeAnswer)
+      return acceptance
+    }
+
+    var supervisors: [ChannelSupervisor] = []
+    var publicMounts: [Mount] = []
+    for channel in configuration.channels {
+      switch channel.wiring {
+      case .webform(let wiring):
+        let (adapter, mount) = try makeWebForms(
+          wiring, name: channel.name, secrets: secrets, database: database, parameters: parameters, intake: intake,
+          now: now)
+        supervisors.append(ChannelSupervisor(adapter, accept: accept, now: now, logger: logger))
+        publicMounts.append(mount)
+      }
+    }
+
+    let registry = OpenMetricsRegistry()
+    MetricsSystem.bootstrap(registry)
+    let hub = StreamHub()
+    let routes = makeRoutes(registry: registry, database: database, supervisors: supervisors)
+    let metrics = RequestMetrics(registry)
+    let ready = ReadyGate(listeners: 3, now: now)
+    let api = try listener(
+      "api", configuration.api,
+      site: Site(
+        routes: routes, mounts: extraMounts, authentication: authentication(database),
+        limiter: configuration.api.requestsPerMinute.map {
+          RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
+        }, metrics: metrics, clock: now), ready)
+    let forms = try listener(
+      "public", configuration.publicListener,
+      site: Site(
+        mounts: publicMounts,
+        limiter: configuration.publicListener.requestsPerMinute.map {
+          RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
+        }, metrics: metrics, logsRemoteAddress: false, clock: now), ready)
+    let admin = Listener(
+      ListenerConfiguration(name: "admin", address: .unixSocket(path: configuration.admin.socket, mode: 0o600)),
+      site: Site(routes: routes, authentication: .socketPermission, clock: now), logger: logger,
+      onBound: { _ in await ready.bound("admin", port: nil) })
+
+    var services: [any Service] = [
+      Running("store") { try await gracefulShutdown() } atEnd: { await database.close() },
+      Running("parameters") { await parameters.run() } onShutdown: { parameters.stop() },
+      hub,
+      Running("desk") { await desk.run() } onShutdown: { desk.beginDrain() },
+      Running("intake") { await intake.run() } onShutdown: { intake.beginDrain() },
+    ]
+    services += supervisors
+    services += [api.certificates, forms.certificates].compactMap { $0 }
+    services += [admin, api.listener, forms.listener]
+    let onReady = onReady
+    let companions = companions
+    let scheme = configuration.api.tls == nil ? "http" : "https"
+    let publicScheme = configuration.publicListener.tls == nil ? "http" : "https"
+    let hosts = (configuration.api.listen.host, configuration.publicListener.listen.host)
+    services.append(
+      Running("companions") {
+        let ports = await ready.ports()
+        let bound = Bound(
+          api: "\(scheme)://\(hosts.0):\(ports["api"] ?? 0)",
+          publicBase: "\(publicScheme)://\(hosts.1):\(ports["public"] ?? 0)", database: database)
+        await onReady(bound)
+        try await cancelWhenGracefulShutdown {
+          await withTaskGroup(of: Void.self) { group in
+            for companion in companions { group.addTask { await companion(bound) } }
+          }
+          try await gracefulShutdown()
+        }
+      } onShutdown: {
+        ready.stop()
+      })
+
+    var group = ServiceGroupConfiguration(
+      services: services.map { .init(service: $0, successTerminationBehavior: .ignore) },
+      gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+    group.maximumGracefulShutdownDuration = .seconds(10)
+    do {
+      try await ServiceGroup(configuration: group).run()
+    } catch let error as ListenerError {
+      throw DaemonError.unavailable("\(error)")
+    }
+    logger.notice("Liaison has stopped.")
+  }
+
+  private func makeRoutes(
+    registry: OpenMetricsRegistry, database: Database, supervisors: [ChannelSupervisor]
+  ) -> [Route] {
+    var routes = operationalRoutes(metrics: registry) {
+      var checks: [Readiness.Check] = []
+      do {
+        _ = try await database.write { try $0.query("SELECT 1 AS one") }
+        checks.append(.init(name: "store", ok: true, isVital: true))
+      } catch {
+        checks.append(.init(name: "store", ok: false, isVital: true, detail: "\(error)"))
+      }
+      for supervisor in supervisors {
+        let health = await supervisor.health
+        checks.append(
+          .init(
+            name: "channel \(supervisor.adapter.channel.name)", ok: health.state == .up, isVital: false,
+            detail: health.text ?? health.state.rawValue))
+      }
+      return Readiness(checks: checks)
+    }
+    routes.append(Description.serving(version: liaisonVersion, routes: routes))
+    return routes
+  }
+
+  private func authentication(_ database: Database) -> Authentication {
+    .bearer { digest in
+      let time = now()
+      guard let grant = try await database.read({ try $0.grant(tokenHash: "\(digest)", at: time) }) else { return nil }
+      guard let role = Role(rawValue: grant.role.rawValue) else { return nil }
+      return TokenRecord(
+        principal: Principal(
+          id: grant.label, roles: [role], department: grant.department?.description,
+          agent: grant.agentId?.description), expiresAt: grant.expiresAt)
+    }
+  }
+
+  private func listener(
+    _ name: String, _ wiring: Configuration.ListenerWiring, site: Site, _ ready: ReadyGate
+  ) throws -> (listener: Listener, certificates: CertificateStore?) {
+    var limits = ConnectionLimits()
+    limits.maximumConnections = wiring.maximumConnections
+    limits.maximumConnectionsPerAddress = wiring.maximumConnectionsPerAddress
+    limits.requestTimeout = wiring.requestTimeout
+    limits.idleTimeout = wiring.idleTimeout
+    var certificates: CertificateStore?
+    if let tls = wiring.tls {
+      do {
+        certificates = try CertificateStore(
+          CertificateFiles(
+            chain: tls.chain, key: tls.key, clientAuthorities: tls.clientAuthorities,
+            clientCertificates: .init(rawValue: tls.clientCertificates) ?? .none), logger: logger)
+      } catch {
+        throw DaemonError.configuration("\(name).tls: \(error)")
+      }
+    }
+    return (
+      Listener(
+        ListenerConfiguration(
+          name: name, address: .network(host: wiring.listen.host, port: wiring.listen.port), limits: limits),
+        site: site, certificates: certificates, logger: logger,
+        onBound: { await ready.bound(name, port: $0) }), certificates
+    )
+  }
+
+  /// A new database gets the shipped business parameters; one that has any is left as the bank made it.
+  private func applyShippedParameters(to database: Database, at time: Timestamp) async throws {
+    guard try await database.read({ try $0.first("SELECT 1 AS one FROM parameter LIMIT 1") }) == nil else { return }
+    let drafts = try shippedParameters(in: configuration.parameterDirectory)
+    guard !drafts.isEmpty else { return }
+    try await database.write { transaction in
+      for case .refused(let reason) in try transaction.apply(drafts, actor: .liaison, at: time) {
+        throw DaemonError.configuration("shipped parameters: \(reason)")
+      }
+    }
+    logger.notice("The shipped business parameters were applied.", metadata: ["count": "\(drafts.count)"])
+  }
+}
+
+/// Every parameter of the YAML files below a directory; throws for the first file that is wrong.
+func shippedParameters(in directory: String) throws -> [ParameterDraft] {
+  guard let names = FileManager.default.enumerator(atPath: directory) else {
+    throw DaemonError.configuration("parameters: cannot read the directory \(directory)")
+  }
+  let files = names.compactMap { $0 as? String }.filter { $0.hasSuffix(".yaml") }.sorted()
+  return try files.flatMap { name in
+    let path = (directory as NSString).appendingPathComponent(name)
+    return try ParameterFile.read(try String(contentsOfFile: path, encoding: .utf8), file: path)
+  }
+}

@@ -1,0 +1,38 @@
+import Foundation
+import Logging
+
+/// Starts the log of the process; once.
+func startLogging(_ wiring: Configuration.LogWiring) -> Logger {
+  let level = Logger.Level(rawValue: wiring.level) ?? .info
+  let isJSON = wiring.format == "json"
+  LoggingSystem.bootstrap { label in
+    var handler: any LogHandler = isJSON ? JSONLogHandler() : StreamLogHandler.standardError(label: label)
+    handler.logLevel = level
+    return handler
+  }
+  return Logger(label: "liaison")
+}
+
+/// One JSON object a line on standard error: `{"at":…,"level":…,"message":…,"arrival.id":…}`.
+struct JSONLogHandler: LogHandler {
+  var metadata: Logger.Metadata = [:]
+  var logLevel: Logger.Level = .info
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(
+    level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
+    function: String, line: UInt
+  ) {
+    var fields = ["at": "\(Date.now.ISO8601Format())", "level": level.rawValue, "message": message.description]
+    for (key, value) in self.metadata.merging(metadata ?? [:], uniquingKeysWith: { $1 }) { fields[key] = "\(value)" }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    // A dictionary of strings always encodes.
+    guard let data = try? encoder.encode(fields) else { return }
+    FileHandle.standardError.write(data + Data("\n".utf8))
+  }
+}

@@ -1,0 +1,60 @@
+import Crypto
+import Foundation
+
+/// The daemon's own secret, from which the keys of reference numbers, submission tokens and cursors are derived.
+///
+/// 32 random bytes as hexadecimal in a file of mode 0600, made at the first start. Losing it makes reference numbers
+/// unfindable for new look-ups by number and open form pages stale; it belongs into the backup.
+struct Secrets: Sendable {
+  private let root: SymmetricKey
+
+  /// Reads the file, or makes it. Throws a sentence an operator can act on.
+  init(file: String) throws {
+    if let text = try Self.existing(file) {
+      guard let bytes = Self.bytes(text), bytes.count == 32 else {
+        throw DaemonError.configuration("\(file) is no secret of this daemon: it must be 64 hexadecimal digits")
+      }
+      root = SymmetricKey(data: bytes)
+      return
+    }
+    let key = SymmetricKey(size: .bits256)
+    let text = key.withUnsafeBytes { $0.map { String(format: "%02x", $0) }.joined() } + "\n"
+    let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      throw DaemonError.configuration("cannot make \(file): \(String(cString: strerror(errno)))")
+    }
+    defer { close(descriptor) }
+    let written = text.withCString { write(descriptor, $0, text.utf8.count) }
+    guard written == text.utf8.count, fsync(descriptor) == 0 else {
+      throw DaemonError.configuration("cannot write \(file): \(String(cString: strerror(errno)))")
+    }
+    root = key
+  }
+
+  /// 32 bytes for one purpose, unrelated to those for any other (RFC 5869).
+  func key(for purpose: String) -> [UInt8] {
+    let derived = HKDF<SHA256>.deriveKey(
+      inputKeyMaterial: root, info: Data("liaison \(purpose) 1".utf8), outputByteCount: 32)
+    return derived.withUnsafeBytes { Array($0) }
+  }
+
+  private static func existing(_ file: String) throws -> String? {
+    guard FileManager.default.fileExists(atPath: file) else { return nil }
+    do {
+      return try String(contentsOfFile: file, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+    } catch {
+      throw DaemonError.configuration("cannot read \(file)")
+    }
+  }
+
+  private static func bytes(_ text: String) -> [UInt8]? {
+    let digits = Array(text.utf8)
+    guard digits.count % 2 == 0 else { return nil }
+    var out: [UInt8] = []
+    for index in stride(from: 0, to: digits.count, by: 2) {
+      guard let byte = UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) else { return nil }
+      out.append(byte)
+    }
+    return out
+  }
+}

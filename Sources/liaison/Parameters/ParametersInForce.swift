@@ -1,0 +1,90 @@
+import Channels
+import ContactModel
+import Foundation
+import Intake
+import Logging
+import Store
+import Synchronization
+import WebForms
+
+/// The business parameters as they hold now, read by everybody without waiting and swapped without a restart.
+///
+/// Follows the committed `parameter.applied` events and wakes when a version that was applied ahead becomes effective.
+final class ParametersInForce: Sendable {
+  struct Snapshot: Sendable {
+    var intake: IntakeParameters
+    var forms: FormCatalogue
+    var nextChange: Timestamp?
+  }
+  private let state: Mutex<Snapshot>
+  private let database: Database
+  private let now: @Sendable () -> Timestamp
+  private let logger: Logger
+  private let wake: AsyncStream<Void>
+  private let waker: AsyncStream<Void>.Continuation
+
+  init(database: Database, now: @escaping @Sendable () -> Timestamp, logger: Logger) async throws {
+    self.database = database
+    self.now = now
+    self.logger = logger
+    let time = now()
+    state = Mutex(try await database.read { try Snapshot.read(from: $0, at: time) })
+    (wake, waker) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+  }
+
+  var intake: IntakeParameters { state.withLock { $0.intake } }
+  var forms: FormCatalogue { state.withLock { $0.forms } }
+
+  /// Keeps the snapshot current until cancelled.
+  func run() async {
+    let observation = database.observe { [waker] values in
+      if values.contains(where: { ($0 as? EventRecord)?.type == .parameterApplied }) { waker.yield() }
+    }
+    defer { observation.cancel() }
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask {
+        for await _ in self.wake { await self.refresh() }
+      }
+      group.addTask {
+        while !Task.isCancelled {
+          let next = self.state.withLock { $0.nextChange }
+          let wait = next.map { min(max($0 - self.now(), .milliseconds(1)), .seconds(60)) } ?? .seconds(60)
+          do { try await Task.sleep(for: wait) } catch { return }
+          if let next, next <= self.now() { await self.refresh() }
+        }
+      }
+      await group.next()
+      group.cancelAll()
+    }
+  }
+
+  func stop() { waker.finish() }
+
+  private func refresh() async {
+    let time = now()
+    do {
+      let fresh = try await database.read { try Snapshot.read(from: $0, at: time) }
+      state.withLock { $0 = fresh }
+    } catch {
+      logger.error(
+        "Business parameters could not be read again; those read before stay in force.",
+        metadata: ["fault.text": "\(error)"])
+    }
+  }
+}
+
+extension ParametersInForce.Snapshot {
+  fileprivate static func read(from connection: any Connection, at time: Timestamp) throws -> Self {
+    let categories = try connection.parameters("category", inForceAt: time)
+    let fallback = try connection.parameters("category_default", inForceAt: time).first?.body
+    let forms = try connection.parameterHistory(kind: "form", code: nil)
+    return Self(
+      intake: IntakeParameters(
+        categories: try categories.map { try JSONText.decode(ContactModel.Category.self, from: $0.body) },
+        defaultCategory: fallback.flatMap { Code($0) } ?? Code("consultation")!,
+        version: categories.reduce(0) { $0 + $1.version }),
+      forms: FormCatalogue(
+        try forms.filter { !$0.retired }.map { try FormDefinition.read($0.body, source: "form \($0.code)") }),
+      nextChange: try connection.nextParameterChange(after: time))
+  }
+}
