@@ -76,12 +76,15 @@ let package = Package(
       name: "WebForms", dependencies: ["Channels", crypto, yams], path: "adapters/webform/Sources",
       swiftSettings: strict),
 
+    // A small bank and stand-in peers.
+    .target(name: "Demo", dependencies: ["ContactModel", "Channels"], path: "Sources/Demo", swiftSettings: strict),
+
     // The program.
     .executableTarget(
       name: "liaison",
       dependencies: [
-        "API", "Desk", "Intake", "Customers", "Store", "ContactModel", "Channels", "WebForms",
-        argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, serviceLifecycle, yams,
+        "API", "Desk", "Intake", "Customers", "Store", "ContactModel", "Channels", "WebForms", "Demo",
+        argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, nioHTTP1, serviceLifecycle, yams,
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],

@@ -27,7 +27,7 @@ public struct Claim: Hashable, Sendable, Codable {
     case agent
   }
   public var fact: Fact
-  /// As given, trimmed; never empty.
+  /// As given, trimmed, never empty; of phones and mailboxes the canonical form where one can be made, as in `Address`.
   public var value: String
   public var source: Source
 

@@ -204,14 +204,19 @@ private func terms(
   return out
 }
 
-/// The wire's address first, then the claimed ones, each once.
+/// The wire's address first, then the claimed ones, each once. A form's reply address is one that was claimed in it.
 public func addresses(of evidence: TieEvidence) -> [(Address, Claim.Source)] {
   var out: [(Address, Claim.Source)] = []
   func add(_ address: Address, _ source: Claim.Source) {
     let key = Address(kind: address.kind, canonical: address.canonical, raw: address.canonical)
     if !out.contains(where: { $0.0 == key }) { out.append((key, source)) }
   }
-  if let from = evidence.from { add(from, .wire) }
+  if let from = evidence.from {
+    let claimed = evidence.claims.first { claim in
+      (claim.fact == .phone || claim.fact == .email) && claim.value == from.canonical && claim.source != .wire
+    }
+    add(from, claimed?.source ?? .wire)
+  }
   for claim in evidence.claims {
     switch claim.fact {
     case .phone: add(Address(kind: .phone, canonical: claim.value, raw: claim.value), claim.source)

@@ -179,7 +179,7 @@ struct Daemon {
   private func authentication(_ database: Database) -> Authentication {
     .bearer { digest in
       let time = now()
-      guard let grant = try await database.read({ try $0.grant(tokenHash: "\(digest)", at: time) }) else { return nil }
+      guard let grant = try await database.read(.live, { try $0.grant(tokenHash: "\(digest)", at: time) }) else { return nil }
       guard let role = Role(rawValue: grant.role.rawValue) else { return nil }
       return TokenRecord(
         principal: Principal(
@@ -218,7 +218,7 @@ struct Daemon {
 
   /// A new database gets the shipped business parameters; one that has any is left as the bank made it.
   private func applyShippedParameters(to database: Database, at time: Timestamp) async throws {
-    guard try await database.read({ try $0.first("SELECT 1 AS one FROM parameter LIMIT 1") }) == nil else { return }
+    guard try await database.read(.live, { try $0.first("SELECT 1 AS one FROM parameter LIMIT 1") == nil }) else { return }
     let drafts = try shippedParameters(in: configuration.parameterDirectory)
     guard !drafts.isEmpty else { return }
     try await database.write { transaction in

@@ -49,7 +49,7 @@ enum ParameterFile {
     _ = root.string("kind", allowed: kinds)
     let fallback = root.optionalString("default")
     let categories = root.list("categories") { reader -> ContactModel.Category? in
-      guard let code = code(reader), let queue = code(reader, key: "queue") else { return nil }
+      guard let code = parsedCode(reader), let queue = parsedCode(reader, key: "queue") else { return nil }
       return ContactModel.Category(
         code: code, nameZh: reader.string("name_zh"), nameEn: reader.string("name_en"), queue: queue,
         severity: reader.integer("severity", default: 3, in: 1...4),
@@ -72,14 +72,14 @@ enum ParameterFile {
     let root = ConfigurationReader(yaml: yaml, file: file, environment: [:])
     _ = root.string("kind", allowed: kinds)
     let queues = root.list("queues") { reader -> QueueParameter? in
-      guard let code = code(reader) else { return nil }
+      guard let code = parsedCode(reader) else { return nil }
       return QueueParameter(code: code, nameZh: reader.string("name_zh"), nameEn: reader.string("name_en"))
     }
     try root.finish()
     return try queues.map { ParameterDraft(kind: "queue", code: $0.code.description, body: try JSONText.encode($0)) }
   }
 
-  private static func code(_ reader: ConfigurationReader, key: String = "code") -> Code? {
+  private static func parsedCode(_ reader: ConfigurationReader, key: String = "code") -> Code? {
     let text = reader.string(key)
     guard let code = Code(text) else {
       if !text.isEmpty { reader.problem(at: key, "\(text) is no code: 1 to 64 characters of A-Z, a-z, 0-9, - and _") }

@@ -16,7 +16,7 @@ struct FormArrival {
   func arrival(_ channel: ContactChannel, countryCode: String) -> Arrival {
     Arrival(
       channel: channel, wireKey: wireKey, from: from(countryCode), to: nil, receivedAt: receivedAt,
-      payload: .message(message), raw: raw)
+      payload: .message(message(countryCode)), raw: raw)
   }
 
   /// The key the client gave, the form, and a digest of what was filled in: a repeat is the same arrival, but somebody
@@ -62,7 +62,7 @@ struct FormArrival {
     form.answers.first { $0.field.claim == fact && !$0.text.isEmpty }?.text
   }
 
-  private var message: InboundMessage {
+  private func message(_ countryCode: String) -> InboundMessage {
     let definition = form.definition
     let language = form.language
     var lines: [String] = []
@@ -84,7 +84,15 @@ struct FormArrival {
       let colon = language == .zh ? "：" : ": "
       lines.append(field.label[language] + colon + (field.kind == .multiLine ? "\n" : "") + shown)
       if field.kind != .file { properties.append(.init("field." + field.name, answer.text)) }
-      if let fact = field.claim, field.kind != .file { claims.append(Claim(fact, answer.text, source: .field)) }
+      if let fact = field.claim, field.kind != .file {
+        let value =
+          switch fact {
+          case .phone: PhoneText.e164(answer.text, countryCode: countryCode) ?? answer.text
+          case .email: answer.text.lowercased()
+          default: answer.text
+          }
+        claims.append(Claim(fact, value, source: .field))
+      }
     }
     if let reply = form.replyBy { properties.append(.init("reply_by", reply.rawValue)) }
     properties.append(.init("client_address", clientAddress))

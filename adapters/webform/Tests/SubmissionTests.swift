@@ -28,7 +28,7 @@ import Testing
       #expect(message.categoryCode == "complaint")
       #expect(
         message.claims == [
-          Claim(.name, "王小明", source: .field), Claim(.phone, "138 0013 8000", source: .field),
+          Claim(.name, "王小明", source: .field), Claim(.phone, "+8613800138000", source: .field),
           Claim(.identityNoTail, "123X", source: .field),
         ])
       #expect(

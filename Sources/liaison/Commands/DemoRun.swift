@@ -1,0 +1,156 @@
+import API
+import AsyncHTTPClient
+import Channels
+import ContactModel
+import Customers
+import Demo
+import Foundation
+import Logging
+import NIOCore
+import NIOHTTP1
+import Store
+
+/// The wiring of `serve --demo`: everything under ./var/demo, on the loopback.
+func demoConfiguration() throws -> Configuration {
+  let directory = FileManager.default.currentDirectoryPath + "/var/demo"
+  let parameters =
+    ["./config/params", "/usr/share/liaison/params"].first { FileManager.default.fileExists(atPath: $0) }
+  guard let parameters else {
+    throw DaemonError.configuration("--demo needs the shipped parameters: run it where config/params is")
+  }
+  let yaml = """
+    store:
+      url: sqlite://\(directory)/liaison.db
+      bodies: \(directory)/bodies
+    admin:
+      socket: \(directory)/admin.sock
+    log: {level: notice}
+    secret_file: \(directory)/secret
+    parameters: \(parameters)
+    channels:
+      - kind: webform
+        name: web
+        bank_name_zh: 示范银行
+        bank_name_en: Demo Bank
+    """
+  do {
+    return try Configuration.read(yaml, file: "the demo's configuration", environment: ProcessInfo.processInfo.environment)
+      .configuration
+  } catch let problems as ConfigurationProblems {
+    throw DaemonError.configuration(problems.description)
+  }
+}
+
+/// Gives the daemon its demo: the bank's customers and agents, an agent's token, a live page and traffic.
+func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
+  let token = AccessToken()
+  let agent = DemoBank.agents[0].id
+  let people = DemoBank.customers(1_000)
+  let now = daemon.now
+  let logger = daemon.logger
+  daemon.extraMounts.append(livePageMount())
+  daemon.onReady = { bound in
+    do {
+      try await seed(bound.database, people: people, agent: agent, token: token, at: now())
+    } catch {
+      logger.error("The demo's bank could not be made.", metadata: ["fault.text": "\(error)"])
+      return
+    }
+    let text = """
+
+      Liaison serves a small bank of 1,000 customers.
+
+        Forms          \(bound.publicBase)/forms/zh/consultation   (also complaint, declaration, callback; /forms/en/…)
+        Live page      \(bound.api)/live#agent=\(agent)&token=\(token.text)
+        Agent's stream curl -N -H 'Authorization: Bearer \(token.text)' \(bound.api)/v1/agents/\(agent)/events
+        Description    \(bound.api)/openapi.json
+        Operation      liaison status · ledger · quarantine list · tail   (with --demo)
+
+      Stop with Ctrl-C.
+
+      """
+    FileHandle.standardOutput.write(Data(text.utf8))
+  }
+  if interval > 0 {
+    daemon.companions.append { bound in await sendForms(to: bound.publicBase, people: people, every: interval, logger) }
+  }
+}
+
+/// Customers, agents and the token; adding what is there already changes nothing.
+private func seed(
+  _ database: Database, people: [DemoBank.Person], agent: AgentID, token: AccessToken, at time: Timestamp
+) async throws {
+  let queues = [Code("general")!, Code("complaints")!, Code("urgent")!]
+  try await database.write { transaction in
+    for agent in DemoBank.agents {
+      try transaction.upsert(
+        Agent(
+          id: agent.id, name: agent.name, device: agent.device, queues: queues, state: .offline, stateSince: time),
+        at: time)
+    }
+    try transaction.add(
+      AccessGrant(label: "demo-\(agent)", role: .agent, agentId: agent), tokenHash: "\(token.digest)", at: time)
+  }
+  guard try await database.read(.live, { try $0.customer(people[0].customer.customerNo) }) == nil else { return }
+  for start in stride(from: 0, to: people.count, by: 50) {
+    let chunk = people[start..<min(start + 50, people.count)]
+    try await database.write(.bulk) { transaction in
+      for person in chunk {
+        try transaction.upsert(
+          CustomerRecord(
+            customer: person.customer, identityNo: person.identityNo, birthDate: person.birthDate,
+            contactPoints: [
+              ContactPoint(address: Address(kind: .phone, canonical: person.phone, raw: person.phone)),
+              ContactPoint(address: Address(kind: .email, canonical: person.email, raw: person.email)),
+            ], accounts: [person.account]),
+          nameFolded: NormalForm.name(person.customer.name), source: "demo", at: time)
+      }
+    }
+  }
+}
+
+/// Fills in forms as a customer's browser would: takes the page, waits, posts. Until cancelled.
+private func sendForms(to base: String, people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
+  var traffic = FormTraffic(people: people)
+  while !Task.isCancelled {
+    let post = traffic.next()
+    do {
+      try await fillIn(post, at: base)
+    } catch is CancellationError {
+      return
+    } catch {
+      logger.warning("A demo form could not be sent.", metadata: ["fault.text": "\(error)"])
+    }
+    do { try await Task.sleep(for: .seconds(interval)) } catch { return }
+  }
+}
+
+private struct RenderedForm: Decodable { var token: String }
+private struct FilledIn: Encodable {
+  var fields: [String: String]
+  var consents: [String: Bool]
+  var reply_by: String
+  var token: String
+}
+
+private func fillIn(_ post: FormTraffic.Post, at base: String) async throws {
+  let url = "\(base)/forms/\(post.language)/\(post.form)"
+  var page = HTTPClientRequest(url: url)
+  page.headers.add(name: "Accept", value: "application/json")
+  let rendered = try await HTTPClient.shared.execute(page, timeout: .seconds(10))
+  let form = try JSONDecoder().decode(
+    RenderedForm.self, from: Data(try await rendered.body.collect(upTo: 1 << 20).readableBytesView))
+  try await Task.sleep(for: .milliseconds(2_500))  // Nobody fills in a form faster, and the form knows it.
+  var request = HTTPClientRequest(url: url)
+  request.method = .POST
+  request.headers.add(name: "Content-Type", value: "application/json")
+  request.headers.add(name: "Accept", value: "application/json")
+  request.body = .bytes(
+    try JSONEncoder().encode(
+      FilledIn(fields: post.fields, consents: post.consents, reply_by: post.replyBy, token: form.token)))
+  let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+  let body = try await answer.body.collect(upTo: 1 << 20)
+  guard answer.status == .accepted else {
+    throw DaemonError.finding("the form answered \(answer.status): \(String(buffer: body).prefix(300))")
+  }
+}
