@@ -71,24 +71,57 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    .target(name: "Outbound", dependencies: ["Store", "ContactModel", "Channels", logging], swiftSettings: strict),
+
     // Channels' adapters.
+    .target(
+      name: "Telephony", dependencies: ["Channels", crypto, logging, nioCore, nioPosix, nioSSL],
+      path: "adapters/telephony/Sources", swiftSettings: strict),
+    .systemLibrary(
+      name: "CTiff", path: "adapters/fax/CTiff", pkgConfig: "libtiff-4",
+      providers: [.apt(["libtiff-dev", "zlib1g-dev"])]),
+    .target(
+      name: "Fax", dependencies: ["Channels", "CTiff", crypto, logging, nioCore, nioPosix],
+      path: "adapters/fax/Sources", swiftSettings: strict),
+    .systemLibrary(
+      name: "CGMime", path: "adapters/email/CGMime", pkgConfig: "gmime-3.0", providers: [.apt(["libgmime-3.0-dev"])]),
+    .systemLibrary(
+      name: "CEsmtp", path: "adapters/email/CEsmtp", pkgConfig: "libesmtp-1.0",
+      providers: [.apt(["libesmtp-dev", "libssl-dev"])]),
+    .systemLibrary(
+      name: "CCurl", path: "adapters/email/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .target(name: "CCurlShims", dependencies: ["CCurl"], path: "adapters/email/CCurlShims", publicHeadersPath: "include"),
+    .target(
+      name: "Email",
+      dependencies: [
+        "Channels", "CGMime", "CEsmtp", "CCurl", "CCurlShims", crypto, logging, nioCore, nioPosix, nioSSL,
+      ],
+      path: "adapters/email/Sources", swiftSettings: strict),
+    .target(
+      name: "SMS",
+      dependencies: ["Channels", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix, nioSSL],
+      path: "adapters/sms/Sources", swiftSettings: strict),
     .target(
       name: "WebForms", dependencies: ["Channels", crypto, yams], path: "adapters/webform/Sources",
       swiftSettings: strict),
 
     // A small bank and stand-in peers.
-    .target(name: "Demo", dependencies: ["ContactModel", "Channels"], path: "Sources/Demo", swiftSettings: strict),
+    .target(
+      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix], swiftSettings: strict),
 
     // The program.
     .executableTarget(
       name: "liaison",
       dependencies: [
-        "API", "Desk", "Intake", "Customers", "Store", "ContactModel", "Channels", "WebForms", "Demo",
+        "API", "Desk", "Outbound", "Intake", "Customers", "Store", "ContactModel", "Channels", "Telephony", "Fax",
+        "Email", "SMS", "WebForms", "Demo",
         argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, nioHTTP1, serviceLifecycle, yams,
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: strict),
+
+    // Figures: a program of its own, never timed tests.
     .executableTarget(
       name: "liaison-bench", dependencies: ["Store", "Channels", "PostgresForTests", argumentParser],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
@@ -116,5 +149,21 @@ let package = Package(
     .testTarget(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
+    .testTarget(
+      name: "TelephonyTests", dependencies: ["Telephony", "Channels", nioCore, nioPosix],
+      path: "adapters/telephony/Tests", swiftSettings: strict),
+    .testTarget(
+      name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
+      path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "EmailTests", dependencies: ["Email", "Channels", nioCore, nioPosix], path: "adapters/email/Tests",
+      swiftSettings: strict),
+    .testTarget(
+      name: "SMSTests", dependencies: ["SMS", "Demo", "Channels", logging, nioCore, nioHTTP1, nioPosix],
+      path: "adapters/sms/Tests", exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "OutboundTests",
+      dependencies: ["Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", yams],
+      exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )
