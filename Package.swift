@@ -58,6 +58,7 @@ let package = Package(
     .target(
       name: "Intake", dependencies: ["Customers", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
     .target(name: "Desk", dependencies: ["Store", "ContactModel", "Channels", logging], swiftSettings: strict),
+    .target(name: "Outbound", dependencies: ["Store", "ContactModel", "Channels", logging], swiftSettings: strict),
     .target(
       name: "API",
       dependencies: [
@@ -80,7 +81,7 @@ let package = Package(
     .executableTarget(
       name: "liaison",
       dependencies: [
-        "API", "Desk", "Intake", "Customers", "Store", "ContactModel", "Channels", "WebForms",
+        "API", "Desk", "Outbound", "Intake", "Customers", "Store", "ContactModel", "Channels", "WebForms",
         argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, serviceLifecycle, yams,
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -100,6 +101,10 @@ let package = Package(
     .testTarget(
       name: "StoreTests", dependencies: ["Store", "Channels", "PostgresForTests", "StoreCrashChild"],
       swiftSettings: strict),
+    .testTarget(
+      name: "OutboundTests",
+      dependencies: ["Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", yams],
+      exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "APITests",
       dependencies: [
