@@ -62,6 +62,10 @@ public struct PurposeProfile: Hashable, Sendable {
     public var stoppedByPromo: Bool
     public var stoppedByAll: Bool
     public var respectsRegister: Bool
+    /// What may follow an attempt whose fate stays unknown.
+    public var afterUnknown: AfterUnknown
+    /// A channel may be tried just to learn whether he likes it.
+    public var mayExplore: Bool
   }
 
   /// How it is cited in decision records.

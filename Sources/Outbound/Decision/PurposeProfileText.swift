@@ -83,6 +83,8 @@ public struct PurposeProfileText: Decodable, Sendable {
   private let household: [Purpose]
   private let managerExempt: [Purpose]
   private let register: [Purpose]
+  private let afterUnknown: [String: AfterUnknown]
+  private let noExploration: [Purpose]
   private let stops: StopText
   private let purposes: [String: PurposeText]
   private let caps: [PurposeProfile.Cap]
@@ -93,6 +95,7 @@ public struct PurposeProfileText: Decodable, Sendable {
       [
         "channels", "critical", "dnd_exempt", "unknown_tz", "pause_recheck_s", "requested_slack_s", "flood_per_hour",
         "horizon_days", "no_minor", "holdout_purposes", "household_purposes", "rm_exempt", "registry_purposes",
+        "after_unknown", "no_exploration",
         "stop_blocks", "purposes", "caps",
       ])
     channels = try fields.required([OutboundChannel].self, "channels")
@@ -108,6 +111,14 @@ public struct PurposeProfileText: Decodable, Sendable {
     household = try fields.required([Purpose].self, "household_purposes")
     managerExempt = try fields.required([Purpose].self, "rm_exempt")
     register = try fields.optional([Purpose].self, "registry_purposes") ?? [.marketing]
+    afterUnknown =
+      try fields.optional([String: AfterUnknown].self, "after_unknown")
+      ?? [
+        "security": .renew, "transaction": .otherChannelOnce, "service": .otherChannelOnce,
+        "regulatory": .otherChannelOnce,
+      ]
+    noExploration =
+      try fields.optional([Purpose].self, "no_exploration") ?? [.security, .transaction, .collections]
     stops = try fields.required(StopText.self, "stop_blocks")
     purposes = try fields.required([String: PurposeText].self, "purposes")
     caps = try fields.required([CapText].self, "caps").map(\.cap)
@@ -152,7 +163,9 @@ public struct PurposeProfileText: Decodable, Sendable {
         isExemptFromHours: exempt.contains(purpose), isForbiddenForMinors: noMinor.contains(purpose),
         respectsHoldout: holdout.contains(purpose), oncePerHousehold: household.contains(purpose),
         passesRelationshipManager: managerExempt.contains(purpose), stoppedByPromo: stops.promo.contains(purpose),
-        stoppedByAll: stops.all.contains(purpose), respectsRegister: register.contains(purpose))
+        stoppedByAll: stops.all.contains(purpose), respectsRegister: register.contains(purpose),
+        afterUnknown: afterUnknown[name] ?? .never,
+        mayExplore: !noExploration.contains(purpose))
     }
     return PurposeProfile(
       version: version, channels: channels, purposes: rules, unknownZones: homes,
