@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 import Outbound
 import Testing
 

@@ -68,13 +68,13 @@ struct RandomCase {
           downUntil: chance(10) ? time(-1...3) : nil))
     }
     for _ in 0..<Int.random(in: 0...6, using: &generator) {
-      let verdict: PreferenceRecord.Verdict = chance(50) ? .allow : chance(50) ? .deny : .prefer
+      let verdict: ChannelPreference.Verdict = chance(50) ? .allow : chance(50) ? .deny : .prefer
       facts.preferences.append(
-        PreferenceRecord(
+        ChannelPreference(
           channel: chance(20) ? nil : channel(), purpose: chance(30) ? nil : chance(70) ? request.purpose : purpose(),
           verdict: verdict, rank: Int.random(in: 1...3, using: &generator), effectiveAt: time(-400...30),
           validUntil: chance(30) ? time(-20...60) : nil,
-          source: PreferenceRecord.Source.allCases.randomElement(using: &generator)!))
+          source: ChannelPreference.Source.allCases.randomElement(using: &generator)!))
     }
     for _ in 0..<(chance(40) ? Int.random(in: 1...3, using: &generator) : 0) {
       let quiet: DoNotDisturb.Time

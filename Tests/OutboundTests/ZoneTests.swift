@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 import Foundation
 import Testing
 

@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// The attempts that count against caps, newest first.
 ///

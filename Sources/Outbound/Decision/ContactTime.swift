@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 extension Deliberation {
   /// When `channel` may first be used, and the rule that last moved it; no time if that is beyond the horizon.

@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// Whether, when and by which channel one proactive job may reach its customer.
 public struct Decision: Hashable, Sendable {

@@ -120,12 +120,12 @@ private struct AddressText: Decodable {
 
 private struct PreferenceText: Decodable {
   enum Source: String, Decodable { case customer, agent, `import` }
-  let record: PreferenceRecord
+  let record: ChannelPreference
 
   init(from decoder: any Decoder) throws {
     let fields = try StrictFields(
       decoder, ["ch", "purpose", "v", "rank", "at", "until", "src", "evidence", "policy_version"])
-    let source: PreferenceRecord.Source =
+    let source: ChannelPreference.Source =
       switch try fields.required(Source.self, "src") {
       case .customer: .customer
       case .agent: .agent
@@ -133,10 +133,10 @@ private struct PreferenceText: Decodable {
       }
     let channel = try fields.optional(String.self, "ch") ?? "*"
     let purpose = try fields.optional(String.self, "purpose") ?? "*"
-    record = PreferenceRecord(
+    record = ChannelPreference(
       channel: channel == "*" ? nil : OutboundChannel(rawValue: channel),
       purpose: purpose == "*" ? nil : Purpose(rawValue: purpose),
-      verdict: try fields.required(PreferenceRecord.Verdict.self, "v"),
+      verdict: try fields.required(ChannelPreference.Verdict.self, "v"),
       rank: try fields.optional(Int.self, "rank") ?? 1, effectiveAt: try fields.required(Timestamp.self, "at"),
       validUntil: try fields.optional(Timestamp.self, "until"), source: source)
   }

@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 import Foundation
 
 /// Reads cases line by line, as TSV with a header or as JSON lines, and answers each with one JSON object.

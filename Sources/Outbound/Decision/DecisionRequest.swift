@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// What somebody wants to tell a customer: the half of a decision's input that comes with the job.
 public struct DecisionRequest: Hashable, Sendable {

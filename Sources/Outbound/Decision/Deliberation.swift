@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// One decision in the making, after the rules about the whole request have passed: judge, time and choose channels.
 ///

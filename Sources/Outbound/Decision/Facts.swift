@@ -76,7 +76,7 @@ public struct Facts: Hashable, Sendable {
   /// Some zone he may be in is not known; then, and when `zones` is empty, the bank's own zones count too.
   public var hasUnknownZone = false
   public var addresses: [AddressFact] = []
-  public var preferences: [PreferenceRecord] = []
+  public var preferences: [ChannelPreference] = []
   public var doNotDisturb: [DoNotDisturb] = []
   public var history = AttemptHistory([])
   public var learned: [LearnedScore] = []

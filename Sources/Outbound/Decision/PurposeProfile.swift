@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// What the bank and its law allow per purpose: order of channels, windows, caps, consent. Versioned, never edited.
 ///

@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// A purpose profile as people write it, in JSON or YAML; checked whole before anything uses it.
 ///

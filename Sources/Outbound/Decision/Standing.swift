@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// What a customer's statements in force at one instant come to for one channel and purpose.
 ///
@@ -15,10 +16,10 @@ struct Standing {
   /// Whether he consented to this purpose by name.
   var consent = Consent.none
 
-  init(of records: [PreferenceRecord], on channel: OutboundChannel, for purpose: Purpose, at time: Timestamp) {
+  init(of records: [ChannelPreference], on channel: OutboundChannel, for purpose: Purpose, at time: Timestamp) {
     guard !records.isEmpty else { return }
-    var allow: PreferenceRecord?
-    var preferred: PreferenceRecord?
+    var allow: ChannelPreference?
+    var preferred: ChannelPreference?
     var hasDeny = false
     var hasNamedAllow = false
     for record in records where record.bears(on: channel, for: purpose) {
@@ -39,7 +40,7 @@ struct Standing {
     }
     rank = preferred?.rank
 
-    func survives(_ allow: PreferenceRecord) -> Bool {
+    func survives(_ allow: ChannelPreference) -> Bool {
       records.allSatisfy { record in
         record.verdict != .deny || !record.bears(on: channel, for: purpose) || !record.isInForce(at: time)
           || allow.undoes(record)

@@ -1,3 +1,5 @@
+import ContactModel
+
 /// An object read by name, where a key nobody reads is an error: a misspelled rule or flag must not vanish.
 struct StrictFields {
   private struct Key: CodingKey {

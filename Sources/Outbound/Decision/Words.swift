@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// A language decisions are explained in.
 public enum Language: String, Hashable, Sendable, Codable, CaseIterable {

@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// When a customer who was called in vain is called again.
 ///

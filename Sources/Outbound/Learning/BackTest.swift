@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// Whether learning would have helped: replays what happened and asks the estimator before each trial.
 ///

@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 /// How likely a customer is to answer on a channel, learned from deliberate human acts.
 ///

@@ -1,4 +1,5 @@
 import Channels
+import ContactModel
 
 extension ChannelLearning {
   /// The scores a decision is given, one for each channel there is a segment rate for.

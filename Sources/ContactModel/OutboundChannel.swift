@@ -16,6 +16,16 @@ public struct OutboundChannel: RawRepresentable, Hashable, Comparable, Sendable,
   public static let email = OutboundChannel(rawValue: "email")
   public static let fax = OutboundChannel(rawValue: "fax")
 
+  /// The kind of address it needs: a text message goes to a telephone number.
+  public var addressKind: Address.Kind {
+    switch self {
+    case .phone, .sms: .phone
+    case .email: .email
+    case .fax: .fax
+    default: .other
+    }
+  }
+
   /// The kind of the adapters that serve it.
   public var kind: ChannelKind { self == .phone ? .telephony : ChannelKind(rawValue: rawValue) }
 }

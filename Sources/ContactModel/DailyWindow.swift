@@ -8,7 +8,10 @@ public struct DailyWindow: Hashable, Sendable {
   /// Minutes after midnight, 1 ... 1440.
   public let to: Int
   /// Bit 0 is Monday, bit 6 Sunday.
-  private let days: UInt8
+  private let mask: UInt8
+
+  /// ISO 8601: 1 is Monday, 7 is Sunday.
+  public var days: [Int] { (1...7).filter { mask >> UInt8($0 - 1) & 1 == 1 } }
 
   /// Nil if a time is out of range or no day is left. `days` are ISO 8601: 1 is Monday, 7 is Sunday.
   public init?(from: Int, to: Int, days: [Int] = [1, 2, 3, 4, 5, 6, 7]) {
@@ -16,7 +19,7 @@ public struct DailyWindow: Hashable, Sendable {
     guard !days.isEmpty, days.allSatisfy((1...7).contains) else { return nil }
     self.from = from
     self.to = to
-    self.days = days.reduce(0) { $0 | 1 << UInt8($1 - 1) }
+    mask = days.reduce(0) { $0 | 1 << UInt8($1 - 1) }
   }
 
   /// Reads `HH:MM`; 24:00 is the end of the day. Nil for anything else.
@@ -31,7 +34,7 @@ public struct DailyWindow: Hashable, Sendable {
   }
 
   /// The first reading not before `wall` that lies within; `wall` counts microseconds on the wall clock since 1970.
-  func opening(from wall: Int64) -> Int64? {
+  package func opening(from wall: Int64) -> Int64? {
     let today = WallClock.day(of: wall)
     for day in (today - 1)...(today + 7) where begins(on: day) {
       let (start, end) = bounds(on: day)
@@ -41,7 +44,7 @@ public struct DailyWindow: Hashable, Sendable {
   }
 
   /// The reading at which the stretch covering `wall` ends; nil if none covers it.
-  func ending(covering wall: Int64) -> Int64? {
+  package func ending(covering wall: Int64) -> Int64? {
     let today = WallClock.day(of: wall)
     for day in (today - 1)...today where begins(on: day) {
       let (start, end) = bounds(on: day)
@@ -50,7 +53,7 @@ public struct DailyWindow: Hashable, Sendable {
     return nil
   }
 
-  private func begins(on day: Int64) -> Bool { days >> UInt8(WallClock.weekday(of: day)) & 1 == 1 }
+  private func begins(on day: Int64) -> Bool { mask >> UInt8(WallClock.weekday(of: day)) & 1 == 1 }
 
   private func bounds(on day: Int64) -> (start: Int64, end: Int64) {
     let midnight = day * WallClock.day
@@ -60,13 +63,13 @@ public struct DailyWindow: Hashable, Sendable {
 }
 
 /// Arithmetic on readings of a wall clock, in microseconds since 1970-01-01T00:00 of that clock.
-enum WallClock {
-  static let minute: Int64 = 60_000_000
-  static let day: Int64 = 86_400_000_000
+package enum WallClock {
+  package static let minute: Int64 = 60_000_000
+  package static let day: Int64 = 86_400_000_000
 
-  static func day(of wall: Int64) -> Int64 { wall >= 0 ? wall / day : (wall - day + 1) / day }
+  package static func day(of wall: Int64) -> Int64 { wall >= 0 ? wall / day : (wall - day + 1) / day }
   /// 0 is Monday; 1970-01-01 was a Thursday.
-  static func weekday(of day: Int64) -> Int64 {
+  package static func weekday(of day: Int64) -> Int64 {
     let remainder = (day + 3) % 7
     return remainder < 0 ? remainder + 7 : remainder
   }
