@@ -1,0 +1,57 @@
+/// Why a job is sent, waits or is refused, and why a channel is not used: the closed list, fit for a metric label.
+///
+/// The raw value is what is stored, shown and counted; it is never renamed. Words for people are in `Reason.words`.
+/// Source: specs/outbound.md §2.
+public enum Reason: String, Hashable, Sendable, Codable, CaseIterable {
+  // A. About the request as a whole.
+  case badRequest = "BAD_REQUEST"
+  case unknownCustomer = "UNKNOWN_CUSTOMER"
+  case expired = "EXPIRED"
+  case customerBlocked = "CUSTOMER_BLOCKED"
+  case legalStop = "LEGAL_STOP"
+  case killSwitch = "KILL_SWITCH"
+  case duplicateSent = "DUPLICATE_SENT"
+  case duplicateInFlight = "DUPLICATE_IN_FLIGHT"
+  case duplicateInDoubt = "DUPLICATE_IN_DOUBT"
+  case notInGroup = "NOT_IN_GROUP"
+  case minor = "MINOR"
+  case minorUseGuardian = "MINOR_USE_GUARDIAN"
+  case holdout = "HOLDOUT"
+  case householdDuplicate = "HOUSEHOLD_DUP"
+  case deferPaused = "DEFER_PAUSED"
+  // B. About one channel.
+  case channelUnknown = "CH_UNKNOWN"
+  case channelPolicy = "CH_POLICY"
+  case noAddress = "NO_ADDRESS"
+  case addressBounced = "ADDR_BOUNCED"
+  case addressInvalid = "ADDR_INVALID"
+  case addressReassigned = "ADDR_REASSIGNED"
+  case addressComplaint = "ADDR_COMPLAINT"
+  case addressStop = "ADDR_STOP"
+  case addressUnverified = "ADDR_UNVERIFIED"
+  case relationshipManagerOnly = "RM_ONLY"
+  case preferenceDeny = "PREF_DENY"
+  case noConsent = "NO_CONSENT"
+  case consentExpired = "CONSENT_EXPIRED"
+  case registryDoNotCall = "REGISTRY_DNC"
+  // Time.
+  case deferNotBefore = "DEFER_NOT_BEFORE"
+  case deferRequested = "DEFER_REQUESTED"
+  case deferStatutoryWindow = "DEFER_STATUTORY_WINDOW"
+  case deferBankWindow = "DEFER_BANK_WINDOW"
+  case deferDoNotDisturb = "DEFER_DND"
+  case deferCap = "DEFER_CAP"
+  case deferFlood = "DEFER_FLOOD"
+  case deferChannelDown = "DEFER_CHANNEL_DOWN"
+  case noTime = "NO_TIME"
+  // C. Choice.
+  case noChannel = "NO_CHANNEL"
+  case noTimeBeforeExpiry = "NO_TIME_BEFORE_EXPIRY"
+  case sendPreferred = "SEND_PREFERRED"
+  case sendRequested = "SEND_REQUESTED"
+  case sendLearned = "SEND_LEARNED"
+  case sendDefault = "SEND_DEFAULT"
+  case sendFallback = "SEND_FALLBACK"
+  case sendCriticalLastResort = "SEND_CRITICAL_LAST_RESORT"
+  case sendOverride = "SEND_OVERRIDE"
+}
