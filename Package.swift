@@ -25,10 +25,22 @@ let package = Package(
   ],
   targets: [
     .target(name: "Channels", swiftSettings: strict),
+    .target(
+      name: "Telephony",
+      dependencies: [
+        "Channels",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      path: "adapters/telephony/Sources", swiftSettings: strict),
     .executableTarget(
       name: "liaison",
       dependencies: [
         "Channels",
+        "Telephony",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -47,6 +59,14 @@ let package = Package(
         .product(name: "JWTKit", package: "jwt-kit"),
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "TelephonyTests",
+      dependencies: [
+        "Channels", "Telephony",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      path: "adapters/telephony/Tests", swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
   ]
 )
