@@ -371,7 +371,7 @@ public struct AsteriskInterpreter: Sendable {
     apply(.leg(facts))
     var found: [(String, String)] = []
     message.each("", "Variable") { value in
-      if let (name, tail) = value.split(at: 0x3d), let text = tail.known { found.append((name.text, text)) }
+      if let (name, tail) = value.split(at: 0x3d), let text = tail.known, text != "(null)" { found.append((name.text, text)) }
     }
     for (name, value) in found { note(id, name, value) }
     if message.first(application).map({ $0 == "Queue" }) ?? false, let text = message.first(data),

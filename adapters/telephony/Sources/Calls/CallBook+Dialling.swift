@@ -24,6 +24,13 @@ extension CallBook {
         consult(call, by: source(of: from), target: to, number: number)
       }
     case .station:
+      var relay = from
+      for _ in 0..<16 {
+        guard let id = relay, let leg = legs[id], leg.device.isRelay else { break }
+        legs[id]?.behind = device.name
+        if let partner = leg.partner { legs[partner]?.behind = device.name }
+        relay = leg.dialledBy ?? leg.partner.flatMap { legs[$0]?.dialledBy }
+      }
       let source = from.map { self.source(of: $0) }
       if let other = entry.consultationOf, calls[other] != nil, let root = entry.root, to != root {
         consult(other, by: root, target: to, number: number)
@@ -78,6 +85,10 @@ extension CallBook {
   }
 
   private mutating func becomeOutbound(_ call: String, party: LegID, number: String?) {
+    // An agent who asks somebody outside in the middle of a call: a call of its own, which may join the other.
+    if let other = calls[call]?.consultationOf, calls[other] != nil, let root = calls[call]?.root {
+      consult(other, by: root, target: party, number: number)
+    }
     calls[call]?.party = party
     calls[call]?.hasCustomer = true
     calls[call]?.partyWasUp = legs[party]?.isUp ?? false
@@ -190,7 +201,7 @@ extension CallBook {
     if result != .answered { tell(.offerEnded, of: call, device: offered) }
   }
 
-  private mutating func closeOffer(_ device: String, in call: String, outcome: String) {
+  mutating func closeOffer(_ device: String, in call: String, outcome: String) {
     if let index = calls[call]?.state.offers.lastIndex(where: { $0.device == device && $0.ended == nil }) {
       calls[call]?.state.offers[index].ended = now
       calls[call]?.state.offers[index].outcome = outcome

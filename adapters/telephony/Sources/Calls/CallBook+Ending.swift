@@ -8,9 +8,8 @@ extension CallBook {
     if let cause { legs[id]?.askedCause = cause }
     guard let call = leg.call, let entry = calls[call], !leg.isShell else { return }
     let isParty = entry.party == id
-    guard isParty ? leg.origin != .outgoing || leg.isUp : entry.talking.contains(id) || entry.root == id else {
-      return
-    }
+    // A telephone that was called and does not want to is no party yet: that is the end of an offer.
+    guard leg.origin != .outgoing || leg.isUp, isParty || entry.talking.contains(id) || entry.root == id else { return }
     // The first wish counts, unless who had it has gone and the call went on without him.
     if let earlier = entry.hangupLeg, legs[earlier] != nil { return }
     calls[call]?.hangup = isParty ? .party : .agent

@@ -19,7 +19,7 @@ extension CallBook {
     let by = station(at: facts.first) ?? facts.second.flatMap { station(at: $0) } ?? facts.first.text
     for other in candidates where other != main { dissolve(other, into: main) }
     let consultation = calls[main]?.state.consultations.last { $0.by == by }
-    let behind = facts.target.flatMap { target in legs[target].map { $0.device.number } }
+    let behind = facts.target.flatMap { legs[$0] }.flatMap { $0.device.kind == .trunk ? nil : $0.device.number }
     let to = consultation?.to ?? behind ?? facts.targetNumber ?? ""
     for index in (calls[main]?.state.consultations ?? []).indices {
       guard let open = calls[main]?.state.consultations[index], open.by == by, open.ended == nil else { continue }
@@ -31,8 +31,19 @@ extension CallBook {
   }
 
   mutating func pickUp(by: LegID, target: LegID) {
-    guard let call = legs[target]?.call, let other = legs[by]?.call, other != call else { return }
-    if calls[other]?.hasCustomer == false { dissolve(other, into: call) }
+    guard let call = legs[target]?.call, let other = legs[by]?.call, calls[call] != nil else { return }
+    if other != call, calls[other]?.hasCustomer == false { dissolve(other, into: call) }
+    // The telephone that rang is told that another one took the call, before that one is told it has it.
+    if let rung = legs[target]?.offered {
+      legs[target]?.offered = nil
+      legs[target]?.dialEnded = true
+      closeOffer(rung, in: call, outcome: "lost-race")
+      tell(.offerEnded, of: call, device: rung)
+    }
+    if isStation(by), legs[by]?.call == call {
+      legs[by]?.dialEnded = false
+      startOffer(by, in: call)
+    }
   }
 
   mutating func park(_ id: LegID) {
@@ -59,6 +70,6 @@ extension CallBook {
     if let behind = component(of: id).first(where: { $0 != id && isStation($0) && legs[$0]?.call == leg.call }) {
       return legs[behind]?.device.name
     }
-    return leg.device.name
+    return leg.behind ?? leg.device.name
   }
 }

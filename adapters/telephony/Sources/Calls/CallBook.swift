@@ -41,6 +41,8 @@ public struct CallBook: Sendable {
     /// The other half of a relay.
     var partner: LegID?
     var dialledBy: LegID?
+    /// Of a relay: the device last dialled through it.
+    var behind: String?
     /// What was dialled to reach it.
     var dialString: String?
     var askedCause: Int?
