@@ -33,6 +33,7 @@ public struct Arrival: Sendable {
   public enum Payload: Sendable {
     case message(InboundMessage)
     case call(CallEvent)
+    case presence(AgentPresence)
     case report(DeliveryReport)
     /// The adapter could not read it. Intake keeps it, quarantines it with this reason and answers as for any other.
     case unreadable(Unreadable)

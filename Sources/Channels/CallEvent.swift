@@ -49,6 +49,14 @@ public struct CallState: Hashable, Sendable, Codable {
   public var transfers: [Transfer]
   public var holds: [Hold]
   public var recordings: [Recording]
+  /// Calls an agent made to a colleague about this one, whatever came of them.
+  public var consultations: [Consultation]
+  /// The order to originate that began it, as it was named when it was given; nil if none is known.
+  public var job: String?
+  /// The switch's own word on that order; nil if it gave none.
+  public var jobReason: String?
+  /// True if its beginning was not seen: it was found in a list of what exists.
+  public var isFromSnapshot: Bool
   /// `answered`, `abandoned`, `cancelled`, `busy`, `no-answer`, … nil while the call lives.
   public var disposition: String?
   /// `caller`, `agent`, `customer`, `network`; nil while it lives or when unknown.
@@ -63,7 +71,8 @@ public struct CallState: Hashable, Sendable, Codable {
   public init(
     server: String, callID: String, direction: Direction, caller: Address? = nil, callerName: String? = nil,
     dialled: Address? = nil, customerNo: String? = nil, queue: String? = nil, offers: [Offer] = [], legs: [Leg] = [],
-    transfers: [Transfer] = [], holds: [Hold] = [], recordings: [Recording] = [], disposition: String? = nil,
+    transfers: [Transfer] = [], holds: [Hold] = [], recordings: [Recording] = [], consultations: [Consultation] = [],
+    job: String? = nil, jobReason: String? = nil, isFromSnapshot: Bool = false, disposition: String? = nil,
     endedBy: String? = nil, created: Timestamp, queued: Timestamp? = nil, connected: Timestamp? = nil,
     ended: Timestamp? = nil, variables: [InboundMessage.Property] = []
   ) {
@@ -80,6 +89,10 @@ public struct CallState: Hashable, Sendable, Codable {
     self.transfers = transfers
     self.holds = holds
     self.recordings = recordings
+    self.consultations = consultations
+    self.job = job
+    self.jobReason = jobReason
+    self.isFromSnapshot = isFromSnapshot
     self.disposition = disposition
     self.endedBy = endedBy
     self.created = created
@@ -93,7 +106,7 @@ public struct CallState: Hashable, Sendable, Codable {
     public var device: String
     public var at: Timestamp
     public var ended: Timestamp?
-    /// `answered`, `ring-no-answer`, `busy`, `declined`, `lost-race`, `caller-gone`; nil while it rings.
+    /// `answered`, `ring-no-answer`, `busy`, `declined`, `unavailable`, `lost-race`, `caller-gone`; nil while it rings.
     public var outcome: String?
     public init(device: String, at: Timestamp, ended: Timestamp? = nil, outcome: String? = nil) {
       self.device = device
@@ -131,6 +144,24 @@ public struct CallState: Hashable, Sendable, Codable {
       self.by = by
       self.to = to
       self.at = at
+    }
+  }
+
+  public struct Consultation: Hashable, Sendable, Codable {
+    /// The device that asked.
+    public var by: String
+    /// The number it dialled.
+    public var to: String
+    /// The device that was rung.
+    public var device: String
+    public var at: Timestamp
+    public var ended: Timestamp?
+    public init(by: String, to: String, device: String, at: Timestamp, ended: Timestamp? = nil) {
+      self.by = by
+      self.to = to
+      self.device = device
+      self.at = at
+      self.ended = ended
     }
   }
 
