@@ -38,10 +38,19 @@ let package = Package(
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       path: "adapters/sms/Sources", swiftSettings: strict),
+    .target(
+      name: "Demo",
+      dependencies: [
+        "Channels", "SMS",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: strict),
     .testTarget(
       name: "SMSTests",
       dependencies: [
-        "SMS", "Channels",
+        "SMS", "Channels", "Demo",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -3,7 +3,7 @@
 /// Parts belong together if link, both addresses, reference and total agree. A part that comes twice is the same part
 /// if its octets are the same; if not, the old message is given up (its references have come round again) and a new one
 /// begins. A message whose parts do not all come within the limit is given out as it is, marked, with the missing
-/// numbers: it surfaces, it does not vanish. What was completed is remembered for the same time, so that a repeated
+/// numbers: it surfaces, it does not vanish. What was completed is remembered (`remember`) for the same time, so that a repeated
 /// part does not begin a message of its own. Bounded: at most `maximumMessages` are waited for, the oldest gives way.
 ///
 /// `Token` is what the owner keeps with each part (how to answer it). Pure: time is an argument, any growing scale.
@@ -48,6 +48,12 @@ public struct Reassembler<Token> {
     public var missing: [Int]
     public var firstAt: Duration
 
+    /// Leaves out the other parts, as if they had not come.
+    public mutating func keepParts(where wanted: (Part) -> Bool) {
+      parts.removeAll { !wanted($0) }
+      missing = (1...key.total).filter { number in !parts.contains { $0.number == number } }
+    }
+
     /// Neighbouring parts of one coding are joined before decoding: pairs and escapes may be cut between parts. A gap is
     /// shown as `…`.
     public var text: (text: String, defects: Int) {
@@ -86,8 +92,8 @@ public struct Reassembler<Token> {
     /// Kept; more must come.
     case waiting
     case complete(Whole)
-    /// The same part is already kept, or its message was complete before.
-    case duplicate(Token)
+    /// The same part is already here (waiting, with the token of the first), or its message was complete before (nil).
+    case duplicate(of: Token?)
   }
 
   fileprivate struct Waiting {
@@ -114,10 +120,10 @@ public struct Reassembler<Token> {
   public mutating func add(_ part: Part, to key: Key, at now: Duration) -> (outcome: Outcome, givenUp: [Whole]) {
     var givenUp: [Whole] = []
     if let done = completed[key], done.octets[part.number] == part.octets, now - done.at < timeLimit {
-      return (.duplicate(part.token), [])
+      return (.duplicate(of: nil), [])
     }
     if let existing = waiting[key]?.parts[part.number] {
-      if existing.octets == part.octets { return (.duplicate(part.token), []) }
+      if existing.octets == part.octets { return (.duplicate(of: existing.token), []) }
       if let old = remove(key) { givenUp.append(old) }
     }
     if waiting[key] == nil {
@@ -127,10 +133,14 @@ public struct Reassembler<Token> {
     }
     waiting[key]?.parts[part.number] = part
     guard waiting[key]?.parts.count == key.total, let whole = remove(key) else { return (.waiting, givenUp) }
-    completed[key] = (Dictionary(whole.parts.map { ($0.number, $0.octets) }) { first, _ in first }, now)
-    completedOrder.append((key, now))
-    if completedOrder.count > maximumMessages { forgetOldestCompleted() }
     return (.complete(whole), givenUp)
+  }
+
+  /// `whole` is kept for good: its parts, should they be repeated, are duplicates from now on.
+  public mutating func remember(_ whole: Whole, at now: Duration) {
+    completed[whole.key] = (Dictionary(whole.parts.map { ($0.number, $0.octets) }) { first, _ in first }, now)
+    completedOrder.append((whole.key, now))
+    if completedOrder.count > maximumMessages { forgetOldestCompleted() }
   }
 
   /// Messages whose time is up, oldest first.

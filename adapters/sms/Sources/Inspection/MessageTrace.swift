@@ -134,7 +134,10 @@ struct MessageTrace {
       number: concatenation.number, octets: entry.short.octets, coding: entry.short.coding, token: index)
     guard let (outcome, givenUp) = reassemblers[entry.side]?.add(part, to: key, at: clock) else { return }
     for whole in givenUp { finish(whole) }
-    if case .complete(let whole) = outcome { finish(whole) }
+    if case .complete(let whole) = outcome {
+      reassemblers[entry.side]?.remember(whole, at: clock)
+      finish(whole)
+    }
   }
 
   private mutating func finish(_ whole: Reassembler<Int>.Whole) {

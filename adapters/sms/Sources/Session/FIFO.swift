@@ -11,14 +11,12 @@ struct FIFO<Element> {
 
   mutating func append(_ element: Element) { elements.append(element) }
 
-  /// Before all others: what must keep its place after having been taken.
-  mutating func prepend(_ element: Element) {
-    if head > 0 {
-      head -= 1
-      elements[head] = element
-    } else {
-      elements.insert(element, at: 0)
-    }
+  /// All of it, leaving nothing.
+  mutating func drained() -> [Element] {
+    let out = elements[head...].compactMap { $0 }
+    elements = []
+    head = 0
+    return out
   }
 
   @discardableResult
