@@ -54,10 +54,12 @@ public struct ReceiptReader: Hashable, Sendable {
     let receiptedID = parameters[.receiptedMessageID].map { $0.string.trimmed }.flatMap { $0.isEmpty ? nil : $0 }
     let declared = kind == 0x04 || kind == 0x20
     let acknowledgement = kind == 0x08 || kind == 0x10
+    let startsWithID = Self.beginsWithID(octets, coding: coding)
+    // Most messages are none: what could not be a receipt by any rule is not searched for one.
+    guard declared || receiptedID != nil || startsWithID else { return nil }
     let text = ReceiptText(octets, coding: coding)
     if !declared {
       let byParameter = receiptedID != nil && (parameters[.messageState] != nil || text != nil)
-      let startsWithID = Self.beginsWithID(octets, coding: coding)
       let byText = trustsTextAlone && kind == 0 && startsWithID && text?.isUnmistakable == true
       guard byParameter || byText || (acknowledgement && receiptedID != nil) else { return nil }
     }

@@ -5,7 +5,7 @@ struct OctetReader {
 
   init(_ octets: [UInt8], at index: Int = 0) {
     self.octets = octets
-    self.index = index
+    self.index = min(index, octets.count)
   }
 
   var remaining: Int { octets.count - index }

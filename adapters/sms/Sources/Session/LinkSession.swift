@@ -171,7 +171,10 @@ struct LinkSession<Dialect: LinkDialect> {
       if case .loggingOut = state, pending.isEmpty { end(nil, into: &actions) }
     case .inbound: offer(pdu, into: &actions)
     case .nack(let sequence, let answer):
-      if pending[sequence] != nil {
+      if case .query(let ticket)? = pending[sequence] {
+        pending[sequence] = nil
+        actions.append(.queried(ticket, nil))
+      } else if pending[sequence] != nil {
         settle(sequence, answer, at: now, into: &actions)
       } else if sequence == 0 {
         end(Fault(.protocolViolation, text: "the peer does not understand us and names no request"), into: &actions)
