@@ -70,10 +70,14 @@ public struct Receipt: Hashable, Sendable, Codable {
   public var at: Timestamp
   /// How many chargeable parts it was sent as; 1 where the channel has no parts.
   public var parts: Int
-  public init(peerID: String?, at: Timestamp, parts: Int = 1) {
+  /// The peer's id of each part, in order, where it names them one by one and a report may come under any of them; the
+  /// first is `peerID`. Empty for everything sent in one piece.
+  public var partIDs: [String]
+  public init(peerID: String?, at: Timestamp, parts: Int = 1, partIDs: [String] = []) {
     self.peerID = peerID
     self.at = at
     self.parts = parts
+    self.partIDs = partIDs
   }
 }
 

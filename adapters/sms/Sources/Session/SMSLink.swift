@@ -1,0 +1,62 @@
+import Channels
+
+/// One way to the mobile network among several behind one channel: an SMSC, a gateway, a Kannel.
+protocol SMSLink: Sendable {
+  var name: String { get }
+  /// Share of the traffic among links that are up; 0 is used only when no other is.
+  var weight: Int { get }
+  var reportsDelivery: Bool { get }
+  var answersQueries: Bool { get }
+  /// How its message ids compare.
+  var idRule: MessageIDRule { get }
+  var status: LinkStatus { get }
+
+  /// Serves the link until drained or cancelled.
+  func run(sink: @escaping @Sendable (LinkArrival) -> Void) async
+  func submit(_ dispatch: Dispatch, to: Address, from: Address?) async -> LinkSubmission
+  /// What became of one part, by the peer's id for it as it gave it.
+  func query(messageID: String) async -> DeliveryReport.State?
+  func beginDrain()
+}
+
+struct LinkStatus: Sendable, Hashable {
+  enum State: Sendable, Hashable { case up, degraded, down }
+  var state: State
+  var since: Timestamp
+  var text: String?
+}
+
+/// What a link brings; `answer` tells the peer, once, what became of it.
+struct LinkArrival: Sendable {
+  enum Content: Sendable {
+    case reading(InboundReading)
+    /// The answer to a part that was in doubt.
+    case late(wireIdentity: String, part: Int, PartAnswer)
+  }
+  var link: String
+  var content: Content
+  var frame: [UInt8]
+  var receivedAt: Timestamp
+  /// The peer's own id for this arrival, scoped to the link.
+  var wireKey: String?
+  var reference: UInt16?
+  var answer: @Sendable (LinkAnswer) -> Void
+}
+
+/// What one link made of a dispatch.
+struct LinkSubmission: Sendable {
+  var submission: Submission
+  /// The peer's ids as it gave them, one a part, nil where it gave none or gave no answer.
+  var ids: [String?]
+  /// For matching a receipt when the answer was lost.
+  var reference: UInt16?
+  /// Parts whose answer is outstanding.
+  var hasUnknown: Bool
+
+  init(_ submission: Submission, ids: [String?] = [], reference: UInt16? = nil, hasUnknown: Bool = false) {
+    self.submission = submission
+    self.ids = ids
+    self.reference = reference
+    self.hasUnknown = hasUnknown
+  }
+}
