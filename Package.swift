@@ -25,10 +25,30 @@ let package = Package(
   ],
   targets: [
     .target(name: "Channels", swiftSettings: strict),
+    .systemLibrary(
+      name: "CGMime", path: "adapters/email/CGMime", pkgConfig: "gmime-3.0", providers: [.apt(["libgmime-3.0-dev"])]),
+    .systemLibrary(
+      name: "CEsmtp", path: "adapters/email/CEsmtp", pkgConfig: "libesmtp-1.0",
+      providers: [.apt(["libesmtp-dev", "libssl-dev"])]),
+    .systemLibrary(
+      name: "CCurl", path: "adapters/email/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .target(name: "CCurlShims", dependencies: ["CCurl"], path: "adapters/email/CCurlShims", publicHeadersPath: "include"),
+    .target(
+      name: "Email",
+      dependencies: [
+        "Channels", "CGMime", "CEsmtp", "CCurl", "CCurlShims",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "adapters/email/Sources", swiftSettings: strict),
     .executableTarget(
       name: "liaison",
       dependencies: [
         "Channels",
+        "Email",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -48,5 +68,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
+    .testTarget(
+      name: "EmailTests",
+      dependencies: [
+        "Email", "Channels",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      path: "adapters/email/Tests", swiftSettings: strict),
   ]
 )
