@@ -57,7 +57,7 @@ enum ESMTPSession {
   }
 
   /// Sends and returns a trace per letter, in order. Never throws: what went wrong is in the traces.
-  static func send(_ letters: [Letter], settings: MailSubmissionSettings, now: () -> Timestamp) -> [SendTrace] {
+  static func send(_ letters: [Letter], settings: MailSubmissionSettings, now: @escaping () -> Timestamp) -> [SendTrace] {
     let failure = { (text: String) in letters.map { _ in SendTrace(sessionError: text, at: now()) } }
     guard let session = smtp_create_session() else { return failure("no session could be made") }
     defer { smtp_destroy_session(session) }
