@@ -95,8 +95,10 @@ import Testing
       return
     }
     var data = LineBuffer()
-    data.append(.init(bytes: [UInt8](repeating: 0x61, count: LineBuffer.maximumDataPiece) + Array(".\r\n".utf8)))
+    data.append(.init(bytes: [UInt8](repeating: 0x61, count: LineBuffer.maximumDataPiece)))
     var continued: [Bool] = []
+    if case .line(_, let continues)? = data.next(isData: true) { continued.append(continues) }
+    data.append(.init(string: ".\r\n"))
     while case .line(_, let continues)? = data.next(isData: true) { continued.append(continues) }
     #expect(continued == [false, true])
   }

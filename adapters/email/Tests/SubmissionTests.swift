@@ -12,7 +12,7 @@ final class Sink {
   let directory: URL
   private let process = Process()
 
-  init(_ mode: String, _ options: String...) throws {
+  init(_ mode: String, _ options: [String] = []) throws {
     directory = FileManager.default.temporaryDirectory.appendingPathComponent("sink-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     port = try freePort()
@@ -138,7 +138,7 @@ struct SubmissionTests {
 
   @Test(arguments: cases)
   func `every way of a mail server to fail gives its outcome`(_ test: SinkCase) async throws {
-    let sink = try Sink(test.mode, test.options.joined(separator: " "))
+    let sink = try Sink(test.mode, test.options)
     let adapter = adapter(
       MailSubmissionSettings(
         host: "localhost", port: sink.port, tls: test.tls,
@@ -169,7 +169,7 @@ struct SubmissionTests {
   }
 
   @Test func `what a server drops after the dot is in doubt and the rest of the session is not lost`() async throws {
-    let sink = try Sink("dropdata", "every=3")
+    let sink = try Sink("dropdata", ["every=3"])
     let adapter = adapter(MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none, sessions: 1, batch: 10))
     let outcomes = await withTaskGroup(of: Wanted.self) { group in
       for number in 0..<6 {
