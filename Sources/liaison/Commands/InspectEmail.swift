@@ -1,0 +1,100 @@
+import ArgumentParser
+import Email
+import Foundation
+
+/// `liaison inspect email FILE…`: what Liaison makes of each mail, one JSON object a line. Pure: nothing is stored or sent.
+///
+/// Every file gives exactly one line, also one that cannot be read: `{"file": …, "error": …}`. Exit code 0 if all
+/// could be read, 1 otherwise.
+struct InspectEmail: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "email", abstract: "Read mails (RFC 5322 files) and print what Liaison makes of them.")
+
+  @Argument(help: "Files, one mail each.") var files: [String]
+
+  func run() async throws {
+    let reader = MailReader()
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    var failed = false
+    for path in files {
+      let name = URL(fileURLWithPath: path).lastPathComponent
+      do {
+        let raw = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
+        let mail = try await reader.read(raw)
+        if let reason = mail.unreadableReason {
+          failed = true
+          try printLine(encoder.encode(Failure(file: name, error: reason)))
+        } else {
+          try printLine(encoder.encode(Line(file: name, mail)))
+        }
+      } catch {
+        failed = true
+        try printLine(encoder.encode(Failure(file: name, error: "\(error)")))
+      }
+    }
+    if failed { throw ExitCode(1) }
+  }
+
+  private func printLine(_ json: Data) throws {
+    try FileHandle.standardOutput.write(contentsOf: json + Data("\n".utf8))
+  }
+
+  private struct Failure: Encodable {
+    var file: String
+    var error: String
+  }
+
+  /// The keys are part of the command's contract.
+  private struct Line: Encodable {
+    struct Bounce: Encodable {
+      var rcpt: String
+      var action: String
+      var status: String
+      var reason: String
+      var hard: Int
+      var mid: String
+    }
+    var file: String
+    var from: String
+    var from_name: String
+    var subject: String
+    var text: String
+    var charset: String
+    var attachments: [String]
+    var message_id: String
+    var in_reply_to: String
+    var references: String
+    var bounce: Bool
+    var auto: Bool
+    var bounce_details: [Bounce]
+    var list: Bool
+    var reply_text: String
+
+    init(file: String, _ mail: ReadMail) {
+      self.file = file
+      from = mail.from
+      from_name = mail.fromName
+      subject = mail.subject
+      text = mail.text
+      charset = mail.charset
+      attachments = mail.attachments.map(\.name)
+      message_id = mail.messageID
+      in_reply_to = mail.inReplyTo
+      references = mail.references
+      bounce = mail.isBounce
+      auto = mail.isAutomaticAnswer
+      bounce_details = mail.bouncedRecipients.map {
+        Bounce(
+          rcpt: $0.address, action: $0.action.rawValue, status: $0.status, reason: $0.reason, hard: $0.isHard ? 1 : 0,
+          mid: $0.originalMessageID)
+      }
+      if let complaint = mail.complaint {
+        bounce_details.append(
+          Bounce(rcpt: complaint.address, action: "", status: "", reason: "feedback", hard: 0, mid: complaint.messageID))
+      }
+      list = mail.isListMail
+      reply_text = mail.replyText
+    }
+  }
+}

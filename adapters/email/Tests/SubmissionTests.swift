@@ -1,0 +1,214 @@
+import Channels
+import Foundation
+import Testing
+
+@testable import Email
+
+private let sinkScript = "../shared/peers/email/sink.py"
+
+/// A mail server with one way to fail; killed when the test lets go of it.
+final class Sink {
+  let port: Int
+  let directory: URL
+  private let process = Process()
+
+  init(_ mode: String, _ options: [String] = []) throws {
+    directory = FileManager.default.temporaryDirectory.appendingPathComponent("sink-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    port = try freePort()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["python3", sinkScript, "\(port)", directory.path, "mode=\(mode)", "save=yes"] + options
+    let output = Pipe()
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    // It says "up: …" when it listens.
+    _ = output.fileHandleForReading.availableData
+  }
+  deinit {
+    process.terminate()
+    process.waitUntilExit()
+    // A directory that is left behind under /tmp harms nobody.
+    try? FileManager.default.removeItem(at: directory)
+  }
+
+  /// Lines of the log: one per accepted message.
+  var accepted: [String] {
+    let text = (try? String(contentsOf: directory.appendingPathComponent("log.tsv"), encoding: .utf8)) ?? ""
+    return text.split(separator: "\n").map(String.init)
+  }
+  func message(_ number: Int) throws -> [UInt8] {
+    [UInt8](try Data(contentsOf: directory.appendingPathComponent(String(format: "%06d.eml", number))))
+  }
+}
+
+func freePort() throws -> Int {
+  let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  defer { close(socket) }
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_addr.s_addr = inet_addr("127.0.0.1")
+  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+  let bound = withUnsafeMutablePointer(to: &address) {
+    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0 }
+  }
+  guard bound else { throw POSIXError(.EADDRINUSE) }
+  return Int(UInt16(bigEndian: address.sin_port))
+}
+
+let testKeys: [[UInt8]] = [Array("a key for tests only, 32 octets..".utf8)]
+
+func adapter(_ submission: MailSubmissionSettings) -> EmailAdapter {
+  EmailAdapter(
+    settings: EmailSettings(
+      name: "service", composer: .init(mailbox: "service@bank.example", displayName: "客服中心"),
+      signingKeys: testKeys, submission: submission))
+}
+
+func dispatch(
+  to address: String = "kehu@example.cn", subject: String = "您的请求已受理", text: String = "尊敬的客户，您好。",
+  options: [String: String] = [:], adapter: EmailAdapter
+) -> Dispatch {
+  let attempt = AttemptID(at: systemTime())
+  return Dispatch(
+    key: attempt.description, attempt: attempt, wireIdentity: adapter.wireIdentity(of: attempt),
+    to: Address(kind: .email, canonical: address, raw: address), from: nil,
+    content: .init(subject: subject, text: text, options: options), expires: nil)
+}
+
+enum Wanted: Sendable, Equatable {
+  case accepted, deferred, rejected, inDoubt
+  init(_ submission: Submission) {
+    switch submission {
+    case .accepted: self = .accepted
+    case .deferred: self = .deferred
+    case .rejected: self = .rejected
+    case .inDoubt: self = .inDoubt
+    }
+  }
+}
+
+struct SinkCase: Sendable, CustomStringConvertible {
+  var mode: String
+  var options: [String] = []
+  var to = "kehu@example.cn"
+  var tls = MailSubmissionSettings.TLS.none
+  var trusts = false
+  var user: String?
+  var password = "secret"
+  var bytes = 0
+  var wanted: Wanted
+  /// How many messages the sink must have taken in the end.
+  var taken: Int
+  var description: String { mode + (to == "kehu@example.cn" ? "" : " \(to)") + (trusts ? " trusted" : "") }
+}
+
+@Suite(.enabled(if: FileManager.default.fileExists(atPath: sinkScript), "\(sinkScript) is absent"))
+struct SubmissionTests {
+  static let cases: [SinkCase] = [
+    .init(mode: "ok", wanted: .accepted, taken: 1),
+    .init(mode: "greylist", wanted: .deferred, taken: 0),
+    .init(mode: "reject", to: "bad@example.cn", wanted: .rejected, taken: 0),
+    .init(mode: "reject", to: "full@example.cn", wanted: .deferred, taken: 0),
+    .init(mode: "reject", to: "moved@example.cn", wanted: .rejected, taken: 0),
+    .init(mode: "reject", to: "bye@example.cn", wanted: .deferred, taken: 0),
+    .init(mode: "reject", to: "good@example.cn", wanted: .accepted, taken: 1),
+    .init(mode: "busy", wanted: .deferred, taken: 0),
+    .init(mode: "slow", options: ["delay=0.1"], wanted: .accepted, taken: 1),
+    .init(mode: "tarpit", options: ["delay=0.2"], wanted: .accepted, taken: 1),
+    .init(mode: "dropdata", wanted: .inDoubt, taken: 1),
+    .init(mode: "dropmid", bytes: 4 << 20, wanted: .deferred, taken: 0),
+    .init(mode: "tempdata", wanted: .deferred, taken: 0),
+    .init(mode: "permdata", wanted: .rejected, taken: 0),
+    .init(mode: "starttls", tls: .starttls, trusts: true, wanted: .accepted, taken: 1),
+    .init(mode: "starttls", tls: .starttls, wanted: .deferred, taken: 0),
+    .init(mode: "badcert", tls: .starttls, trusts: true, wanted: .deferred, taken: 0),
+    .init(mode: "tls", tls: .starttls, trusts: true, wanted: .deferred, taken: 0),
+    .init(mode: "stripstarttls", tls: .starttls, wanted: .deferred, taken: 0),
+    .init(mode: "badtls", tls: .starttls, wanted: .deferred, taken: 0),
+    .init(mode: "auth", tls: .starttls, trusts: true, user: "service", wanted: .accepted, taken: 1),
+    .init(mode: "auth", tls: .starttls, trusts: true, user: "service", password: "wrong", wanted: .deferred, taken: 0),
+    .init(mode: "maxrcpt", wanted: .accepted, taken: 1),
+    .init(mode: "maxmsg", wanted: .accepted, taken: 1),
+    .init(mode: "size", bytes: 20_000, wanted: .rejected, taken: 0),
+    .init(mode: "noehlo", wanted: .accepted, taken: 1),
+    .init(mode: "longreply", wanted: .accepted, taken: 1),
+    .init(mode: "blackhole", wanted: .deferred, taken: 0),
+  ]
+
+  @Test(arguments: cases)
+  func `every way of a mail server to fail gives its outcome`(_ test: SinkCase) async throws {
+    let sink = try Sink(test.mode, test.options)
+    let adapter = adapter(
+      MailSubmissionSettings(
+        host: "localhost", port: sink.port, tls: test.tls,
+        caFile: test.trusts ? sink.directory.appendingPathComponent("cert.pem").path : nil, user: test.user,
+        password: test.password, sessions: 1, timeoutSeconds: 2, transferTimeoutSeconds: 3))
+    let text = String(repeating: "x", count: test.bytes)
+    let outcome = await adapter.submit(dispatch(to: test.to, text: "尊敬的客户\n.\n..\n" + text, adapter: adapter))
+    #expect(Wanted(outcome) == test.wanted, "\(outcome)")
+    #expect(sink.accepted.count == test.taken)
+    #expect(sink.accepted.allSatisfy { !$0.hasSuffix("PLAINTEXT") })
+  }
+
+  @Test func `one refused recipient of a session condemns only itself`() async throws {
+    let sink = try Sink("reject")
+    let adapter = adapter(MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none, sessions: 1, batch: 10))
+    let addresses = ["a@example.cn", "bad1@example.cn", "full1@example.cn", "b@example.cn", "moved1@example.cn", "c@example.cn"]
+    let outcomes = await withTaskGroup(of: (String, Wanted).self) { group in
+      for address in addresses {
+        group.addTask { (address, Wanted(await adapter.submit(dispatch(to: address, adapter: adapter)))) }
+      }
+      return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+    }
+    #expect(outcomes["bad1@example.cn"] == .rejected)
+    #expect(outcomes["moved1@example.cn"] == .rejected)
+    #expect(outcomes["full1@example.cn"] == .deferred)
+    for address in ["a@example.cn", "b@example.cn", "c@example.cn"] { #expect(outcomes[address] == .accepted) }
+    #expect(sink.accepted.count == 3)
+  }
+
+  @Test func `what a server drops after the dot is in doubt and the rest of the session is not lost`() async throws {
+    let sink = try Sink("dropdata", ["every=3"])
+    let adapter = adapter(MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none, sessions: 1, batch: 10))
+    let outcomes = await withTaskGroup(of: Wanted.self) { group in
+      for number in 0..<6 {
+        group.addTask { Wanted(await adapter.submit(dispatch(to: "k\(number)@example.cn", adapter: adapter))) }
+      }
+      return await group.reduce(into: []) { $0.append($1) }
+    }
+    // Whatever the sink has taken is known as accepted or in doubt; whatever was never handed over is deferred.
+    let taken = sink.accepted.count
+    #expect(outcomes.count { $0 == .accepted || $0 == .inDoubt } == taken)
+    #expect(outcomes.count { $0 == .inDoubt } == sink.accepted.count { $0.hasSuffix("DROPPED") })
+    #expect(!outcomes.contains(.rejected))
+  }
+
+  @Test func `a mail arrives as composed and is read back by our own reader`() async throws {
+    let sink = try Sink("ok")
+    let adapter = adapter(MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none))
+    var sent = dispatch(
+      subject: "关于您的信用卡账单有疑问的答复：请查收附件并确认金额", text: "第一行\n.第二行以点开始\n\n..\n", options: ["case": "request_01"],
+      adapter: adapter)
+    sent.content.html = "<p>第一行</p>"
+    sent.content.references = ["near@x", "far@x"]
+    sent.content.attachments = [
+      .init(name: "对账单（二〇二四年五月）以及很长很长很长很长很长很长很长很长的名字.pdf", mediaType: "application/pdf", bytes: Array("%PDF-1.4 x".utf8))
+    ]
+    #expect(Wanted(await adapter.submit(sent)) == .accepted)
+    let mail = try await MailReader().read(try sink.message(1))
+    #expect(mail.subject == sent.content.subject)
+    #expect(mail.text == "第一行\r\n.第二行以点开始\r\n\r\n..")
+    #expect(mail.messageID == sent.wireIdentity)
+    #expect(mail.fromName == "客服中心")
+    #expect(mail.attachments.map(\.name) == [sent.content.attachments[0].name])
+    #expect(mail.inReplyToIDs == ["near@x"])
+    #expect(mail.referenceIDs == ["far@x", "near@x"])
+    let signer = SignedAddress(keys: testKeys)
+    #expect(signer.token(.reply, in: mail.replyTo) == "request_01")
+    let fields = sink.accepted[0].split(separator: "\t", omittingEmptySubsequences: false)
+    let envelope = fields[3].drop { $0 == "<" }.prefix { $0 != ">" }
+    #expect(signer.token(.bounce, in: String(envelope)) == sent.attempt.description)
+    #expect(fields[3].contains("ENVID=\(sent.attempt)"))
+  }
+}
