@@ -72,6 +72,12 @@ let package = Package(
       swiftSettings: strict),
 
     // Channels' adapters.
+    .systemLibrary(
+      name: "CTiff", path: "adapters/fax/CTiff", pkgConfig: "libtiff-4",
+      providers: [.apt(["libtiff-dev", "zlib1g-dev"])]),
+    .target(
+      name: "Fax", dependencies: ["Channels", "CTiff", crypto, logging, nioCore, nioPosix],
+      path: "adapters/fax/Sources", swiftSettings: strict),
     .target(
       name: "WebForms", dependencies: ["Channels", crypto, yams], path: "adapters/webform/Sources",
       swiftSettings: strict),
@@ -80,7 +86,7 @@ let package = Package(
     .executableTarget(
       name: "liaison",
       dependencies: [
-        "API", "Desk", "Intake", "Customers", "Store", "ContactModel", "Channels", "WebForms",
+        "API", "Desk", "Intake", "Customers", "Store", "ContactModel", "Channels", "Fax", "WebForms",
         argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, serviceLifecycle, yams,
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -107,6 +113,9 @@ let package = Package(
         nioHTTP1, nioSSL,
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
+      path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
