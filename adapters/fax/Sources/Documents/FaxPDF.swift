@@ -34,11 +34,19 @@ struct PDFBuilder {
         + "/Decode [1 0] /Filter /FlateDecode", data: deflated(image.bits))
   }
 
+  /// A page with one picture, at its upper edge and centred if it is smaller than the page.
   /// `image`: the picture's dictionary without Type and Length.
-  mutating func addPage(widthPoints: Double, heightPoints: Double, image: String, data: [UInt8]) {
+  mutating func addPage(
+    widthPoints: Double, heightPoints: Double, imageWidth: Double? = nil, imageHeight: Double? = nil, image: String,
+    data: [UInt8]
+  ) {
     let (w, h) = (PDFBuilder.number(widthPoints), PDFBuilder.number(heightPoints))
     let picture = add(stream: data, "/Type /XObject /Subtype /Image \(image)")
-    let content = add(stream: Array("q \(w) 0 0 \(h) 0 0 cm /Im Do Q".utf8), "")
+    let (iw, ih) = (imageWidth ?? widthPoints, imageHeight ?? heightPoints)
+    let x = PDFBuilder.number((widthPoints - iw) / 2)
+    let y = PDFBuilder.number(imageHeight == nil ? 0 : heightPoints - ih - 28)
+    let content = add(
+      stream: Array("q \(PDFBuilder.number(iw)) 0 0 \(PDFBuilder.number(ih)) \(x) \(y) cm /Im Do Q".utf8), "")
     pageObjects.append(
       add(
         "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 \(w) \(h)] /Contents \(content) 0 R "
@@ -95,7 +103,7 @@ struct PDFBuilder {
   }
 
   private static func number(_ value: Double) -> String {
-    let hundredths = Int((value * 100).rounded())
+    let hundredths = Int((max(0, value) * 100).rounded())
     let part = hundredths % 100
     return "\(hundredths / 100).\(part < 10 ? "0" : "")\(part)"
   }

@@ -38,6 +38,7 @@ public struct FaxReading: Sendable {
       for header in structure.pages {
         var page = Page(header: header, shownRows: 0, blackness: 0, damagedRows: 0, fault: header.fault)
         defer {
+          if page.fault == nil { page.fault = header.defect }
           if let fault = page.fault { faults.append(fault) }
           pages.append(page)
         }

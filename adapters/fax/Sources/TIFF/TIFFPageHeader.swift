@@ -35,6 +35,8 @@ public struct TIFFPageHeader: Hashable, Sendable {
   public var badLines: Int?
   /// Nil when the page can be decoded.
   public var fault: TIFFFault?
+  /// Something about the page is lost, though its picture can be decoded: descriptions that lie outside the file.
+  public var defect: TIFFFault?
 
   let directoryOffset: UInt64
   let isPlain: Bool
@@ -72,6 +74,10 @@ public struct TIFFPageHeader: Hashable, Sendable {
     isPlain = bits == 1 && samples == 1 && !tiled
     pictureBytes = 0
     fault = nil
+    if !directory.outside.isEmpty {
+      let tags = directory.outside.prefix(8).map { String($0) }.joined(separator: ", ")
+      defect = TIFFFault(.truncated, page: number, "page \(number): the values of tags \(tags) lie outside the file")
+    }
     do {
       pictureBytes = try check(directory, reader, limits, tiled: tiled)
     } catch let found as TIFFFault {

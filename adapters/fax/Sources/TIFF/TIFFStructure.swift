@@ -63,6 +63,8 @@ struct TIFFDirectory {
   var offset: UInt64
   var next: UInt64 = 0
   var entries: [UInt16: Entry] = [:]
+  /// Tags of a known type whose values are said to lie outside the file.
+  var outside: [UInt16] = []
 
   /// The first value of an integer tag; nil if the tag is missing, of another type or outside the file.
   func number(_ tag: UInt16, _ reader: TIFFReader) -> UInt64? { numbers(tag, reader, atMost: 1)?.first }
@@ -178,10 +180,17 @@ struct TIFFReader {
       let values = integer(at: at + 4, width: offsetWidth)
       let unit = type < typeSizes.count ? typeSizes[Int(type)] : 0
       let (total, overflow) = values.multipliedReportingOverflow(by: unit)
-      guard unit > 0, !overflow, total <= size else { continue }  // an unknown or absurd entry is as good as missing
+      guard unit > 0 else { continue }  // a type of a later TIFF: as good as missing
+      guard !overflow, total <= size else {
+        directory.outside.append(tag)
+        continue
+      }
       let inline = total <= UInt64(offsetWidth)
       let location = inline ? UInt64(at + 4 + offsetWidth) : integer(at: at + 4 + offsetWidth, width: offsetWidth)
-      guard location <= size - total else { continue }
+      guard location <= size - total else {
+        directory.outside.append(tag)
+        continue
+      }
       // The first of doubled tags counts, as in libtiff.
       if directory.entries[tag] == nil {
         directory.entries[tag] = TIFFDirectory.Entry(type: type, count: values, offset: location, byteCount: total)
