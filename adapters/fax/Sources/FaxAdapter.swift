@@ -205,7 +205,7 @@ public final class FaxAdapter: ChannelAdapter {
     else { return .unknown(Fault(.badAddress, text: "no such job")) }
     do {
       let reply = try await ServerSession.with(watch.server, on: group) { try await $0.kill(id) }
-      watch.look()
+      await watch.look()
       return reply.isSuccess ? .withdrawn : .tooLate(reply.text)
     } catch {
       return .unknown(error as? Fault ?? Fault(.cancelled, text: "\(error)"))

@@ -68,6 +68,14 @@ struct ReceivedFax: Sendable {
       to: origin.did.map(plan.address), receivedAt: receivedAt, payload: payload, raw: bytes)
   }
 
+  /// A fax beyond the limit: it stays where it is, and somebody is told.
+  func tooLarge(_ channel: ContactChannel, _ limit: Int) -> Arrival {
+    let text = "\(row.file) on \(server) has \(row.bytes ?? 0) bytes, at most \(limit) are fetched; it stays in recvq"
+    return Arrival(
+      channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: row.caller.map(plan.address),
+      to: nil, receivedAt: receivedAt, payload: .unreadable(.init(code: "too-large", text: text)), raw: Array(text.utf8))
+  }
+
   private func message(
     _ reading: FaxReading, _ origin: FaxOrigin, _ extras: Extras, fromTSI: Bool
   ) -> InboundMessage {

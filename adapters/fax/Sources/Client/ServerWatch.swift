@@ -16,10 +16,10 @@ actor ServerWatch {
   private let logger: Logger
   private let clock: @Sendable () -> Timestamp
 
-  /// At most so many remembered names of things already taken.
-  private static let memory = 20_000
   private static let journalBytes = 1 << 20
+  private static let journalLines = 20_000
 
+  /// Taken, and still in the queue: what has left it is forgotten, so that the queues bound this memory.
   private var takenFaxes: Set<String> = []
   private var takenJobs: Set<String> = []
   private var firstSeen: [String: Timestamp] = [:]
@@ -33,8 +33,8 @@ actor ServerWatch {
   private var recent = RecentFaxes()
   private var nextSweep: Timestamp
   private var draining = false
-  private let wakes: AsyncStream<Void>
-  private let wake: AsyncStream<Void>.Continuation
+  /// Ends the wait of the run in progress; nil between runs.
+  private var wake: AsyncStream<Void>.Continuation?
 
   private var following = false
   private var sweepFault: Fault?
@@ -53,23 +53,27 @@ actor ServerWatch {
     self.clock = clock
     nextSweep = clock()
     health = Health(state: .starting, since: clock())
-    (wakes, wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
-  nonisolated func look() { wake.yield() }
+  func look() { wake?.yield() }
 
-  /// Until drained or cancelled.
+  /// Until drained or cancelled; may be run again after a cancelled run.
   func run(accept: @escaping ChannelAdapter.Accept) async {
+    let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    self.wake = wake
+    (following, sweepFault, followFault) = (false, nil, nil)
+    if draining { wake.finish() } else { setHealth(.starting, nil) }
     await withTaskGroup { tasks in
-      tasks.addTask { await self.followEvents() }
-      tasks.addTask { await self.keepTime() }
-      look()
+      tasks.addTask { await self.followEvents(wake) }
+      tasks.addTask { await self.keepTime(wake) }
+      wake.yield()
       for await _ in wakes {
         if draining || Task.isCancelled { break }
         await sweep(accept)
       }
       tasks.cancelAll()
     }
+    self.wake = nil
     for file in waiters.keys { answer(file, .later) }
     setHealth(.stopped, nil)
   }
@@ -81,12 +85,12 @@ actor ServerWatch {
   private func beginDraining() {
     draining = true
     setHealth(.draining, nil)
-    wake.finish()
+    wake?.finish()
   }
 
   // MARK: Waking
 
-  private func keepTime() async {
+  private func keepTime(_ wake: AsyncStream<Void>.Continuation) async {
     while !Task.isCancelled {
       // Ended by cancellation only, which the loop's condition sees.
       try? await Task.sleep(for: .milliseconds(500))
@@ -94,7 +98,7 @@ actor ServerWatch {
     }
   }
 
-  private func followEvents() async {
+  private func followEvents(_ wake: AsyncStream<Void>.Continuation) async {
     var pause = Duration.seconds(1)
     while !Task.isCancelled {
       let lines = EventLines(wake: wake)
@@ -117,7 +121,7 @@ actor ServerWatch {
     following = true
     followFault = nil
     judge()
-    wake.yield()  // what happened while nobody listened
+    look()  // at what happened while nobody listened
   }
   private func followingEnded(_ fault: Fault) {
     if following { logger.warning("fax event stream ended", metadata: ["fault.code": "\(fault.code.rawValue)"]) }
@@ -146,11 +150,11 @@ actor ServerWatch {
 
   /// What faxrcvd says about a fax. Returns when the fax is durable, or when it could not be taken now.
   func notice(_ notice: ReceiveNotice) async -> NoticeAnswer {
-    if draining || notices.count > 1_000 { return .later }
+    if wake == nil || draining || notices.count > 1_000 { return .later }
     notices[notice.file] = notice
     return await withCheckedContinuation { continuation in
       waiters[notice.file, default: []].append((sweeps, continuation))
-      wake.yield()
+      look()
     }
   }
 
@@ -181,20 +185,21 @@ actor ServerWatch {
     for (file, waiting) in waiters where waiting.contains(where: { $0.since <= before }) {
       if firstSeen[file] == nil || sweepFault != nil { answer(file, .later) }
     }
-    if takenFaxes.count > ServerWatch.memory { takenFaxes = [] }
-    if takenJobs.count > ServerWatch.memory { takenJobs = [] }
-    if journal.count > ServerWatch.memory { journal = [:] }
+    if journal.count > ServerWatch.journalLines { journal = [:] }
   }
 
   private func sweepQueues(_ session: ServerSession, _ accept: ChannelAdapter.Accept) async throws {
     try await readJournal(session)
     let rows = try await session.received()
     firstSeen = firstSeen.filter { name, _ in rows.contains { $0.file == name } }
+    takenFaxes.formIntersection(rows.map { ReceivedFax.wireKey(server: server.name, row: $0) })
     for row in rows {
       if draining { return }
       try await take(row, session, accept)
     }
-    for row in try await session.jobs("doneq") {
+    let jobs = try await session.jobs("doneq")
+    takenJobs.formIntersection(jobs.compactMap(reportKey))
+    for row in jobs {
       if draining { return }
       await report(row, accept)
     }
@@ -224,27 +229,25 @@ actor ServerWatch {
       nextSweep = min(nextSweep, seen + configuration.receiveGrace, clock() + .seconds(1))
       return
     }
-    let bytes: [UInt8]
+    let isTooLarge = row.bytes.map { $0 > configuration.maximumBytes } ?? false
+    var bytes: [UInt8] = []
     do {
-      bytes = try await session.retrieve(row.file, limit: configuration.maximumBytes)
+      if !isTooLarge { bytes = try await session.retrieve(row.file, limit: configuration.maximumBytes) }
     } catch let fault as Fault where fault.peerCode == "550" {
       return  // gone since, or not ours to read
-    } catch let fault as Fault where fault.code == .tooLarge {
-      logger.error("fax is larger than the limit", metadata: ["fax.file": "\(row.file)"])
-      takenFaxes.insert(key)
-      throw fault
     }
     let fax = ReceivedFax(
       server: server.name, row: row, bytes: bytes, notice: notices[row.file], journal: journal[row.file],
       order: configuration.callIDs, plan: configuration.plan, receivedAt: clock())
-    let arrival = try await read(fax, key)
+    let arrival = isTooLarge ? fax.tooLarge(configuration.channel, configuration.maximumBytes) : try await read(fax, key)
     switch await accept(arrival) {
     case .stored, .duplicate:
       takenFaxes.insert(key)
       notices[row.file] = nil
       health.lastArrivalAt = clock()
       answer(row.file, .stored)
-      if configuration.deleteReceived { try await session.deleteReceived(row.file) }
+      // What was not fetched is the only copy: it stays.
+      if configuration.deleteReceived, !isTooLarge { try await session.deleteReceived(row.file) }
     case .busy(let pause):
       nextSweep = min(nextSweep, clock() + pause)
       answer(row.file, .later)
@@ -270,10 +273,15 @@ actor ServerWatch {
     return fax.arrival(on: configuration.channel, reading: reading, extras: all)
   }
 
+  /// Nil for jobs that are not Liaison's.
+  private func reportKey(_ row: JobRow) -> String? {
+    guard let tag = row.tag, AttemptID(tag) != nil else { return nil }
+    return "\(server.name)/job/\(row.id)/\(tag)"
+  }
+
   private func report(_ row: JobRow, _ accept: ChannelAdapter.Accept) async {
-    guard let tag = row.tag, AttemptID(tag) != nil, let outcome = JobOutcome(row) else { return }
-    let key = "\(server.name)/job/\(row.id)/\(tag)"
-    guard !takenJobs.contains(key) else { return }
+    guard let tag = row.tag, let key = reportKey(row), !takenJobs.contains(key), let outcome = JobOutcome(row)
+    else { return }
     let ended = row.time.map { Timestamp(seconds: $0) }
     let report = outcome.report(
       wireIdentity: tag, peerID: "\(server.name)/\(row.id)",
