@@ -1,0 +1,177 @@
+import Channels
+
+/// One received fax with all that is known about it, and the arrival it becomes.
+///
+/// Evidence of who sent it, strongest first: the dialled number, the caller number of the exchange, the TSI the sender
+/// set himself, the text (specs/fax.md §8). All of it is handed on as claims; a fax changes nothing by itself.
+struct ReceivedFax: Sendable {
+  var server: String
+  var row: ReceivedRow
+  var bytes: [UInt8]
+  var notice: ReceiveNotice?
+  var journal: JournalEntry?
+  var order: CallIDOrder
+  var plan: NumberPlan
+  var receivedAt: Timestamp
+
+  /// The same for the same fax however it is learnt of: server, file and the size it ended with.
+  static func wireKey(server: String, row: ReceivedRow) -> String {
+    "\(server)/\(row.file)/\(row.bytes ?? 0)/\(row.receivedAt ?? "")"
+  }
+
+  /// Whether the whole fax came in, as far as anyone has said: nil if neither hook nor journal spoke.
+  var isComplete: Bool? {
+    if let notice { return notice.error.isEmpty }
+    if let journal { return journal.reason.isEmpty }
+    return nil
+  }
+
+  var receiveError: String? {
+    let said = [notice?.error, journal?.reason, row.error].compactMap { $0 }.first { !$0.isEmpty }
+    return said.map { String($0.prefix(400)) }
+  }
+
+  /// The best of what file, hook, journal and queue say.
+  func origin(_ reading: FaxReading) -> FaxOrigin {
+    var origin = reading.origin ?? FaxOrigin()
+    if let notice { origin.take(notice.callIDs, order: order) }
+    origin.tsi = origin.tsi ?? row.tsi ?? journal?.station
+    origin.caller = origin.caller ?? row.caller ?? journal?.caller
+    origin.callerName = origin.callerName ?? row.callerName ?? journal?.callerName
+    origin.did = origin.did ?? journal?.did
+    return origin
+  }
+
+  struct Extras: Sendable {
+    var previews: [InboundMessage.Attachment] = []
+    var pdf: [UInt8]?
+    var text: String?
+    var rotations: [Int: PageImage.Rotation] = [:]
+    var repeats: RecentFaxes.Repeat?
+  }
+
+  func arrival(on channel: ContactChannel, reading: FaxReading, extras: Extras) -> Arrival {
+    let origin = origin(reading)
+    var from = origin.caller.map(plan.address)
+    // Without a caller number the sender's own word is better than nothing, and is marked as such.
+    let fromTSI = from == nil
+    if from == nil, let tsi = origin.tsi, plan.isNumber(tsi) { from = plan.address(tsi) }
+    let payload: Arrival.Payload
+    if reading.readablePages == 0 {
+      let fault = reading.faults.first ?? TIFFFault(.empty, "no pages")
+      payload = .unreadable(.init(code: fault.code.rawValue, text: "\(row.file): \(fault.text)"))
+    } else {
+      payload = .message(message(reading, origin, extras, fromTSI: fromTSI && from != nil))
+    }
+    return Arrival(
+      channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: from,
+      to: origin.did.map(plan.address), receivedAt: receivedAt, payload: payload, raw: bytes)
+  }
+
+  /// A fax beyond the limit: it stays where it is, and somebody is told.
+  func tooLarge(_ channel: ContactChannel, _ limit: Int) -> Arrival {
+    let text = "\(row.file) on \(server) has \(row.bytes ?? 0) bytes, at most \(limit) are fetched; it stays in recvq"
+    return Arrival(
+      channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: row.caller.map(plan.address),
+      to: nil, receivedAt: receivedAt, payload: .unreadable(.init(code: "too-large", text: text)), raw: Array(text.utf8))
+  }
+
+  private func message(
+    _ reading: FaxReading, _ origin: FaxOrigin, _ extras: Extras, fromTSI: Bool
+  ) -> InboundMessage {
+    let partial = !reading.isWhole || isComplete == false
+    var properties: [InboundMessage.Property] = []
+    func note(_ key: String, _ value: String?) {
+      if let value, !value.isEmpty { properties.append(.init(key, value)) }
+    }
+    note("fax.pages", String(reading.pages.count))
+    note("fax.readable_pages", String(reading.readablePages))
+    note("fax.complete", partial ? "no" : isComplete == nil ? "unknown" : "yes")
+    note("fax.error", receiveError)
+    note("fax.page_errors", reading.faults.map(\.text).joined(separator: "; "))
+    note("fax.damaged_rows", reading.pages.map(\.damagedRows).reduce(0, +).nonZero)
+    note("fax.tsi", origin.tsi)
+    note("fax.caller", origin.caller)
+    note("fax.caller_name", origin.callerName)
+    note("fax.did", origin.did)
+    note("fax.from_tsi", fromTSI ? "yes" : nil)
+    note("fax.subaddress", reading.pages.first?.header.subaddress)
+    note("fax.resolution", reading.pages.first?.header.resolutionName)
+    note("fax.server", server)
+    note("fax.file", row.file)
+    note("fax.device", notice?.device ?? journal?.modem)
+    note("fax.communication", notice?.communication ?? journal?.communication)
+    note("fax.seconds", reading.pages.compactMap(\.header.receiveSeconds).reduce(0, +).nonZero)
+    note("fax.page_hashes", reading.pages.compactMap(\.fingerprint?.exact).joined(separator: " "))
+    if let repeats = extras.repeats {
+      note("fax.repeats", repeats.wireKey)
+      note("fax.repeated_pages", repeats.pages.map { String($0) }.joined(separator: " "))
+    }
+    for (page, rotation) in extras.rotations.sorted(by: { $0.key < $1.key }) where rotation != .none {
+      note("fax.rotation.\(page)", String(rotation.rawValue))
+    }
+    if extras.text != nil { note("fax.text_source", "recognition") }
+
+    var claims: [Claim] = []
+    if let caller = origin.caller { claims.append(Claim(.phone, plan.canonical(caller), source: .wire)) }
+    if let name = origin.callerName { claims.append(Claim(.name, name, source: .wire)) }
+    if let tsi = origin.tsi {
+      let canonical = plan.canonical(tsi)
+      if plan.isNumber(tsi) {
+        if !claims.contains(where: { $0.value == canonical }) { claims.append(Claim(.phone, canonical, source: .wire)) }
+      } else {
+        claims.append(Claim(.company, tsi, source: .wire))
+      }
+    }
+    var attachments = [InboundMessage.Attachment(name: row.file, mediaType: "image/tiff", bytes: bytes)]
+    if let pdf = extras.pdf {
+      let name = row.file.hasSuffix(".tif") ? String(row.file.dropLast(4)) : row.file
+      attachments.append(.init(name: name + ".pdf", mediaType: "application/pdf", bytes: pdf))
+    }
+    attachments.append(contentsOf: extras.previews)
+    return InboundMessage(
+      subject: nil, text: extras.text ?? "", attachments: attachments, claims: claims, properties: properties)
+  }
+}
+
+extension Int {
+  fileprivate var nonZero: String? { self == 0 ? nil : String(self) }
+}
+
+/// Faxes of the last day, to recognise what a sender repeats after a call that ended without confirmation.
+///
+/// A repeat is shown with what it repeats, never dropped: only a person can tell a second letter from the same one. In
+/// memory and bounded; after a restart it fills again from the receive queue.
+struct RecentFaxes: Sendable {
+  struct Repeat: Hashable, Sendable {
+    var wireKey: String
+    /// Pages of the new fax that were in the earlier one.
+    var pages: [Int]
+  }
+  private struct Entry: Sendable {
+    var wireKey: String
+    var sender: String
+    var at: Timestamp
+    var pages: [PageFingerprint]
+  }
+  static let span = Duration.seconds(86_400)
+  static let limit = 500
+  private var entries: [Entry] = []
+
+  /// Notes this fax and says which earlier one of the same sender it repeats, the latest first.
+  mutating func note(_ wireKey: String, sender: String?, at: Timestamp, pages: [PageFingerprint]) -> Repeat? {
+    guard let sender, !sender.isEmpty else { return nil }
+    entries.removeAll { $0.at < at - RecentFaxes.span }
+    defer {
+      if !entries.contains(where: { $0.wireKey == wireKey }) {
+        entries.append(Entry(wireKey: wireKey, sender: sender, at: at, pages: pages))
+        if entries.count > RecentFaxes.limit { entries.removeFirst() }
+      }
+    }
+    for entry in entries.reversed() where entry.sender == sender && entry.wireKey != wireKey {
+      let repeated = pages.indices.filter { index in entry.pages.contains { $0.shows(pages[index]) } }
+      if !repeated.isEmpty { return Repeat(wireKey: entry.wireKey, pages: repeated.map { $0 + 1 }) }
+    }
+    return nil
+  }
+}
