@@ -142,6 +142,7 @@ public final class Intake: Sendable {
       }
       payload = .message(message)
     case .call(let event): payload = .call(event)
+    case .presence(let presence): payload = .presence(presence)
     case .report(let report): payload = .report(report)
     case .unreadable(let unreadable): payload = .unreadable(unreadable)
     }

@@ -14,6 +14,9 @@ extension Intake {
         try await setAside(kept, code: unreadable.code, reason: unreadable.text)
       case .report(let report): try await pass(report, of: kept)
       case .call(let event): try await follow(event, of: kept)
+      case .presence(let presence):
+        let time = now()
+        try await database.write { try $0.passPresence(kept, presence: presence, at: time) }
       }
     } catch is CancellationError {
       return  // still kept; the next run finds it

@@ -20,6 +20,7 @@ public struct KeptArrival: Sendable {
   public enum Payload: Sendable, Hashable {
     case message(InboundMessage)
     case call(CallEvent)
+    case presence(AgentPresence)
     case report(DeliveryReport)
     case unreadable(Arrival.Unreadable)
 
@@ -27,6 +28,7 @@ public struct KeptArrival: Sendable {
       switch self {
       case .message: return "message"
       case .call: return "call"
+      case .presence: return "presence"
       case .report: return "report"
       case .unreadable: return "unreadable"
       }
@@ -35,6 +37,7 @@ public struct KeptArrival: Sendable {
       switch self {
       case .message(let value): return try JSONText.encode(value)
       case .call(let value): return try JSONText.encode(value)
+      case .presence(let value): return try JSONText.encode(value)
       case .report(let value): return try JSONText.encode(value)
       case .unreadable(let value): return try JSONText.encode(value)
       }
@@ -43,6 +46,7 @@ public struct KeptArrival: Sendable {
       switch kind {
       case "message": self = .message(try JSONText.decode(InboundMessage.self, from: json))
       case "call": self = .call(try JSONText.decode(CallEvent.self, from: json))
+      case "presence": self = .presence(try JSONText.decode(AgentPresence.self, from: json))
       case "report": self = .report(try JSONText.decode(DeliveryReport.self, from: json))
       case "unreadable": self = .unreadable(try JSONText.decode(Arrival.Unreadable.self, from: json))
       default: throw DatabaseError(.misuse, "payload_kind \(kind)")
@@ -273,6 +277,27 @@ extension StoredAttachment {
 func day(of time: Timestamp) -> String { String(time.description.prefix(10)) }
 
 extension WriteTransaction {
+  /// Applies what a switch says of the agent at a device; nobody known there leaves it without effect.
+  public func passPresence(_ kept: KeptArrival, presence: AgentPresence, at time: Timestamp) throws {
+    guard try settleArrival(kept.id, at: time), let id = try agent(at: presence.device),
+      let before = try agent(id)
+    else { return }
+    let state: Agent.State
+    let reason: String?
+    switch presence.state {
+    case _ where presence.isPaused: (state, reason) = (.notReady, presence.pauseReason ?? "paused at the telephone")
+    case .unavailable: (state, reason) = (.notReady, "telephone unavailable")
+    case .busy, .onHold: (state, reason) = (.busy, nil)
+    case .ringing: (state, reason) = (.reserved, nil)
+    case .available:
+      // An available telephone ends what the telephone began, not a pause the agent made at the desk.
+      guard before.state != .offline, before.state != .notReady || before.stateReason?.contains("telephone") == true
+      else { return }
+      (state, reason) = (.ready, nil)
+    }
+    _ = try setState(state, of: id, reason: reason, actor: .liaison, at: time)
+  }
+
   /// Marks a delivery report as taken in and tells whoever settles attempts.
   public func passReport(_ kept: KeptArrival, report: DeliveryReport, at time: Timestamp) throws {
     guard try settleArrival(kept.id, at: time) else { return }

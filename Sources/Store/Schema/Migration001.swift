@@ -133,7 +133,7 @@ let migration001 = """
     from_kind {{text}}, from_canonical {{text}}, from_raw {{text}}, to_kind {{text}}, to_canonical {{text}}, to_raw {{text}},
     received_at {{int}} NOT NULL, stored_at {{int}} NOT NULL,
     late {{int}} NOT NULL CHECK (late IN (0, 1)),
-    payload_kind {{text}} NOT NULL CHECK (payload_kind IN ('message', 'call', 'report', 'unreadable')),
+    payload_kind {{text}} NOT NULL CHECK (payload_kind IN ('message', 'call', 'presence', 'report', 'unreadable')),
     payload {{text}} NOT NULL, raw {{blob}}, raw_sha256 {{text}}, raw_size {{int}} NOT NULL,
     state {{text}} NOT NULL CHECK (state IN ('kept', 'routed', 'quarantined')),
     settled_at {{int}}, mended {{blob}},

@@ -4,5 +4,5 @@ import ArgumentParser
 struct Inspect: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Decode recordings or messages and print what Liaison makes of them, as JSON lines.",
-    subcommands: [InspectTelephony.self])
+    subcommands: [InspectTelephony.self, InspectSMS.self, InspectEmail.self, InspectFax.self])
 }
