@@ -66,6 +66,24 @@ extension Connection {
     }
   }
 
+  /// A department and all below it; itself alone if it is unknown.
+  public func departments(under top: Code) throws -> Set<Code> {
+    let rows = try query(
+      """
+      WITH RECURSIVE below(code) AS (
+        SELECT code FROM department WHERE code = $1
+        UNION SELECT d.code FROM department d JOIN below b ON d.parent = b.code)
+      SELECT code FROM below
+      """, [.id(top)])
+    return Set([top] + (try rows.map { try $0.parsed("code") }))
+  }
+
+  /// The department a queue belongs to. The outer nil: no such queue; the inner: it is the whole bank's.
+  public func department(ofQueue queue: Code) throws -> Code?? {
+    guard let row = try first("SELECT department FROM queue WHERE code = $1", [.id(queue)]) else { return nil }
+    return .some(try row.parsedOrNil("department"))
+  }
+
   /// The agent at a telephone device; nil if nobody sits there.
   public func agent(at device: String) throws -> AgentID? {
     try first("SELECT agent_id FROM agent WHERE device = $1", [.text(device)])?.parsed("agent_id")

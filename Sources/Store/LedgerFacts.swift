@@ -63,18 +63,25 @@ extension Connection {
     }
   }
 
-  /// What is in quarantine now, oldest first.
-  public func quarantine(limit: Int) throws -> [QuarantineItem] {
+  /// What is in quarantine now, oldest first, after the last of the page before.
+  public func quarantine(
+    after last: (since: Timestamp, arrival: ArrivalID)? = nil, limit: Int
+  ) throws -> [QuarantineItem] {
     try query(
       """
       SELECT q.*, a.channel, a.raw_size FROM quarantine q JOIN arrival a ON a.arrival_id = q.arrival_id
-      WHERE q.released_at IS NULL ORDER BY q.since LIMIT $1
-      """, [SQLValue(limit)]
-    ).map { row in
-      QuarantineItem(
-        arrivalId: try row.parsed("arrival_id"), channel: try row.text("channel"), code: try row.text("code"),
-        reason: try row.text("reason"), since: try row.time("since"), attempts: try row.count("attempts"),
-        rawSize: try row.count("raw_size"))
-    }
+      WHERE q.released_at IS NULL AND (q.since > $1 OR (q.since = $1 AND q.arrival_id > $2))
+      ORDER BY q.since, q.arrival_id LIMIT $3
+      """, [.int(last?.since.microseconds ?? .min), .text(last?.arrival.description ?? ""), SQLValue(limit)]
+    ).map(QuarantineItem.init(row:))
+  }
+}
+
+extension QuarantineItem {
+  init(row: Row) throws {
+    self.init(
+      arrivalId: try row.parsed("arrival_id"), channel: try row.text("channel"), code: try row.text("code"),
+      reason: try row.text("reason"), since: try row.time("since"), attempts: try row.count("attempts"),
+      rawSize: try row.count("raw_size"))
   }
 }

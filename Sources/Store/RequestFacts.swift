@@ -109,13 +109,14 @@ extension WriteTransaction {
     guard let after = try serviceRequest(id) else { return .notFound }
     guard changed == 1 else { return .conflict(after) }
     if ends { try closeContacts(of: id, actor: actor, at: time) }
+    let contact = status == .open ? try offerAgain(contactsOf: id, to: nil) : nil
     let type: EventType =
       switch status {
       case .resolved: .requestResolved
       case .closed: .requestClosed
       case .open, .inProgress, .waitingCustomer: before.status.isLive ? .requestUpdated : .requestReopened
       }
-    try append(event(type, after, nil, actor, time))
+    try append(event(type, after, contact, actor, time))
     if ends, let owner = after.owner {
       try append(
         EventRecord(
@@ -144,12 +145,7 @@ extension WriteTransaction {
       """, [.id(id), .id(owner), .id(queue), SQLValue(time), SQLValue(before.version)])
     guard let after = try serviceRequest(id) else { return .notFound }
     guard changed == 1 else { return .conflict(after) }
-    try execute(
-      """
-      UPDATE contact SET agent_id = CAST($2 AS TEXT), offered_at = CASE WHEN CAST($2 AS TEXT) IS NULL THEN NULL
-        ELSE offered_at END
-      WHERE state = 'open' AND contact_id IN (SELECT contact_id FROM contact_service_request WHERE request_id = $1)
-      """, [.id(id), .id(owner)])
+    let contact = try offerAgain(contactsOf: id, to: owner)
     if let loser = before.owner, loser != owner {
       try append(
         EventRecord(
@@ -157,6 +153,33 @@ extension WriteTransaction {
           channel: after.channel.name, agent: loser, actor: actor.label, trace: actor.trace,
           body: try JSONText.encode(["reason": reason])))
     }
+    try append(event(.requestUpdated, after, contact, actor, time, body: try JSONText.encode(["reason": reason])))
+    return .done(after)
+  }
+
+  /// The open contacts of a request are shown again, to its new owner or to its queue. The last of them.
+  private func offerAgain(contactsOf id: ServiceRequestID, to owner: AgentID?) throws -> ContactID? {
+    try query(
+      """
+      UPDATE contact SET agent_id = CAST($2 AS TEXT), offered_at = NULL
+      WHERE state = 'open' AND contact_id IN (SELECT contact_id FROM contact_service_request WHERE request_id = $1)
+      RETURNING contact_id
+      """, [.id(id), .id(owner)]
+    ).map { try $0.parsed("contact_id") }.max()
+  }
+
+  /// Sets how grave and how urgent a request is.
+  public func setPriority(
+    severity: Int, urgency: Int, of id: ServiceRequestID, reason: String, actor: Actor, at time: Timestamp
+  ) throws -> ActOutcome<ServiceRequest> {
+    guard let before = try serviceRequest(id) else { return .notFound }
+    guard before.status.isLive else { return .refused("the request is \(before.status.rawValue)") }
+    try execute(
+      """
+      UPDATE service_request SET severity = $2, urgency = $3, updated_at = $4, version = version + 1
+      WHERE request_id = $1
+      """, [.id(id), SQLValue(severity), SQLValue(urgency), SQLValue(time)])
+    guard let after = try serviceRequest(id) else { return .notFound }
     try append(event(.requestUpdated, after, nil, actor, time, body: try JSONText.encode(["reason": reason])))
     return .done(after)
   }
@@ -231,6 +254,12 @@ public struct NoteRecord: Sendable, Hashable, Codable {
   public var author: String
   public var at: Timestamp
   public var text: String
+  public init(noteId: NoteID, author: String, at: Timestamp, text: String) {
+    self.noteId = noteId
+    self.author = author
+    self.at = at
+    self.text = text
+  }
 }
 
 extension Connection {

@@ -55,7 +55,20 @@ extension Connection {
         WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
         """, [.text(tokenHash), SQLValue(time)])
     else { return nil }
-    return AccessGrant(
+    return try AccessGrant(row: row)
+  }
+
+  /// Every token ever made, newest first, revoked and expired ones too.
+  public func grants() throws -> [(tokenHash: String, grant: AccessGrant, createdAt: Timestamp, revokedAt: Timestamp?)] {
+    try query("SELECT * FROM access_token ORDER BY created_at DESC, token_hash").map {
+      (try $0.text("token_hash"), try AccessGrant(row: $0), try $0.time("created_at"), try $0.timeOrNil("revoked_at"))
+    }
+  }
+}
+
+extension AccessGrant {
+  init(row: Row) throws {
+    self.init(
       label: try row.text("label"), role: try row.word("role"), agentId: try row.parsedOrNil("agent_id"),
       department: try row.parsedOrNil("department"), expiresAt: try row.timeOrNil("expires_at"))
   }

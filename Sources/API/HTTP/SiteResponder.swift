@@ -100,8 +100,9 @@ public struct SiteResponder: HTTPResponder {
     }
     let (bytes, body) = try await readBody(of: route, request)
     var idempotency: IdempotencyKey?
-    if route.needsIdempotencyKey {
-      guard let field = request.headers[.idempotencyKey] else { throw Problem(.idempotencyKeyMissing) }
+    let keyField = request.headers[.idempotencyKey]
+    if route.needsIdempotencyKey, keyField == nil { throw Problem(.idempotencyKeyMissing) }
+    if route.method == .post, let field = keyField {
       idempotency = IdempotencyKey(field: field, method: route.method.rawValue, path: exchange.path, body: bytes)
       guard idempotency != nil else {
         throw Problem(.malformedRequest, violations: [Violation(.header("Idempotency-Key"), .format)])

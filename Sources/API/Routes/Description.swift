@@ -113,9 +113,9 @@ public struct Description: Sendable {
 
   private func conventionParameters(of route: Route) -> [JSONValue] {
     var parameters: [JSONValue] = []
-    if route.needsIdempotencyKey {
+    if route.method == .post {
       parameters.append([
-        "name": "Idempotency-Key", "in": "header", "required": true,
+        "name": "Idempotency-Key", "in": "header", "required": .bool(route.needsIdempotencyKey),
         "description": "The same key again gives the first answer again",
         "schema": ["type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"],
       ])

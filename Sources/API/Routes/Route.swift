@@ -16,7 +16,7 @@ public struct Route: Sendable {
   public var parameters: [Parameter]
   public var body: Body?
   public var answers: [Answer]
-  /// An Idempotency-Key is demanded (400 without): each POST that creates or sends.
+  /// An Idempotency-Key is demanded (400 without): each POST that creates or sends. Every POST takes one.
   public var needsIdempotencyKey: Bool
   /// An If-Match is demanded (428 without): where two people could undo each other.
   public var needsCondition: Bool
@@ -109,7 +109,7 @@ extension Route {
     // A path without parameters is always there.
     if parameters.contains(where: { $0.place == .path }) { statuses.insert(404) }
     if body != nil { statuses.formUnion([408, 413, 415]) }
-    if needsIdempotencyKey { statuses.insert(409) }
+    if method == .post { statuses.insert(409) }
     if needsCondition { statuses.formUnion([412, 428]) }
     if body != nil { statuses.insert(409) }
     return statuses.sorted()
