@@ -85,6 +85,10 @@ struct AdminClient: Sendable {
       request.headers.add(name: "Idempotency-Key", value: UUID().uuidString)
       request.body = .bytes(Array(body.text.utf8))
     }
+    // Asked first, because the client would try again until the time is out.
+    guard isListening(socket) else {
+      throw DaemonError.unavailable("no daemon listens at \(socket); is it running, and may you open its socket?")
+    }
     do {
       return try await HTTPClient.shared.execute(request, timeout: timeout)
     } catch {
@@ -99,6 +103,22 @@ struct AdminClient: Sendable {
       text += "\n  \(violation["pointer"].string ?? violation["parameter"].string ?? ""): \(violation["detail"].string ?? "")"
     }
     return status == .notFound ? .finding(text) : .data(text)
+  }
+}
+
+/// True if somebody accepts connections on a Unix socket.
+private func isListening(_ path: String) -> Bool {
+  var address = sockaddr_un()
+  address.sun_family = sa_family_t(AF_UNIX)
+  let bytes = Array(path.utf8)
+  guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return false }
+  withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+  let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+  guard descriptor >= 0 else { return false }
+  defer { close(descriptor) }
+  let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+  return withUnsafePointer(to: &address) { pointer in
+    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) == 0 }
   }
 }
 
