@@ -15,7 +15,7 @@ run: deps release ## install what it needs, build, and serve a small bank with t
 
 test: test-deps ## install what it needs, build, run every test but the slow ones
 	$(BUILD) --build-tests
-	$(SWIFT) test --scratch-path $(SCRATCH) --skip-build
+	SCRATCH=$(SCRATCH) scripts/run-tests $(TESTS)
 
 check: lint test ## what CI runs: format, build with warnings as errors and the import check, tests
 
