@@ -151,8 +151,8 @@ let package = Package(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
     .testTarget(
-      name: "TelephonyTests", dependencies: ["Telephony", "Channels", nioCore, nioPosix],
-      path: "adapters/telephony/Tests", swiftSettings: strict),
+      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
+      path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
       path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
