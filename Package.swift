@@ -150,6 +150,9 @@ let package = Package(
     .testTarget(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
+    .executableTarget(
+      name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
+      exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
     .testTarget(
       name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),

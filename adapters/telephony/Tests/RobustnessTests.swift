@@ -1,3 +1,4 @@
+import Channels
 import Telephony
 import Testing
 

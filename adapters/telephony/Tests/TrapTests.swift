@@ -1,4 +1,5 @@
 import Channels
+import Foundation
 import Telephony
 import Testing
 
