@@ -29,7 +29,7 @@ private func serve(_ server: Int32, _ bytes: [UInt8], times: Int) {
   for _ in 0..<times {
     var offset = 0
     while offset < bytes.count {
-      let sent = bytes.withUnsafeBytes { send(peer, $0.baseAddress! + offset, min(262_144, bytes.count - offset), Int32(MSG_NOSIGNAL.rawValue)) }
+      let sent = bytes.withUnsafeBytes { send(peer, $0.baseAddress! + offset, min(262_144, bytes.count - offset), Int32(MSG_NOSIGNAL)) }
       guard sent > 0 else { break }
       offset += sent
     }

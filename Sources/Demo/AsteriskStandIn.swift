@@ -167,6 +167,8 @@ public final class AsteriskStandIn: Sendable {
       let end = bytes[start.upperBound...].firstRange(of: Array("\r\n\r\n".utf8))
     {
       bytes.removeSubrange(0..<end.upperBound)
+    } else if bytes.starts(with: Array("Asterisk".utf8)), let end = bytes.firstIndex(of: 0x0a) {
+      bytes.removeSubrange(...end)
     }
     let isCut = cut.map { $0 < bytes.count } ?? false && connection == 1
     if let cut, isCut { bytes.removeSubrange(cut...) }
