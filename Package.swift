@@ -108,7 +108,8 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix], swiftSettings: strict),
+      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", "Telephony", nioCore, nioPosix],
+      swiftSettings: strict),
 
     // The program.
     .executableTarget(
@@ -127,7 +128,33 @@ let package = Package(
       name: "liaison-bench", dependencies: ["Store", "Channels", "PostgresForTests", argumentParser],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
+    .executableTarget(
+      name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
+      exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
+    .executableTarget(
+      name: "SMSBench", dependencies: ["Channels", "Demo", "SMS", logging], path: "Benchmarks/SMS",
+      swiftSettings: strict),
+
     // Tests.
+    .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
+    .executableTarget(
+      name: "crash-test",
+      dependencies: ["LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      path: "Tests/CrashTest", swiftSettings: strict),
+    .testTarget(
+      name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
+    .testTarget(
+      name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
+      swiftSettings: strict),
+    .testTarget(
+      name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
+    .testTarget(
+      name: "LiaisonTests",
+      dependencies: [
+        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms", asyncHTTPClient,
+        logging, nioCore, nioHTTP1, serviceLifecycle, yams,
+      ],
+      swiftSettings: strict),
     .target(
       name: "ChannelConformance", dependencies: ["Channels"], path: "Tests/ChannelConformance", swiftSettings: strict),
     .target(name: "PostgresForTests", path: "Tests/PostgresForTests", swiftSettings: strict),
@@ -151,8 +178,8 @@ let package = Package(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
     .testTarget(
-      name: "TelephonyTests", dependencies: ["Telephony", "Channels", nioCore, nioPosix],
-      path: "adapters/telephony/Tests", swiftSettings: strict),
+      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
+      path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
       path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
@@ -160,11 +187,12 @@ let package = Package(
       name: "EmailTests", dependencies: ["Email", "Channels", nioCore, nioPosix], path: "adapters/email/Tests",
       swiftSettings: strict),
     .testTarget(
-      name: "SMSTests", dependencies: ["SMS", "Demo", "Channels", logging, nioCore, nioHTTP1, nioPosix],
-      path: "adapters/sms/Tests", exclude: ["Fixtures"], swiftSettings: strict),
+      name: "SMSTests",
+      dependencies: ["SMS", "Demo", "ChannelConformance", "Channels", logging, nioCore, nioHTTP1, nioPosix, nioSSL],
+      path: "adapters/sms/Tests", exclude: ["Fixtures", "Peers"], swiftSettings: strict),
     .testTarget(
       name: "OutboundTests",
-      dependencies: ["Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", yams],
+      dependencies: ["Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", logging, yams],
       exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )

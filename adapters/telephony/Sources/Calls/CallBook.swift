@@ -134,6 +134,22 @@ public struct CallBook: Sendable {
   public var liveCalls: [CallState] { calls.values.map(\.state) }
   public var legCount: Int { legs.count }
 
+  /// True of calls that live, and of those that ended not long ago.
+  public func hasHeard(of name: String) -> Bool { call(named: name) != nil || endedCalls.contains(name) }
+
+  /// The customer's leg of a living call; of an internal call the caller's.
+  public func partyLeg(of name: String) -> LegID? {
+    guard let call = call(named: name), let party = calls[call]?.party, legs[party] != nil else { return nil }
+    return party
+  }
+
+  /// The leg by which this device takes part in a living call.
+  public func leg(of device: String, in name: String) -> LegID? {
+    guard let call = call(named: name), let entry = calls[call] else { return nil }
+    let own = { (id: LegID) in legs[id]?.device.name == device && legs[id]?.isShell == false }
+    return entry.talking.last(where: own) ?? entry.legs.last(where: own)
+  }
+
   /// Applies one event and gives what changed, in order.
   public mutating func apply(_ event: SwitchEvent, at time: Timestamp) -> [CallEvent] {
     now = time
