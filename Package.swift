@@ -126,6 +126,9 @@ let package = Package(
     .executableTarget(
       name: "liaison-bench", dependencies: ["Store", "Channels", "PostgresForTests", argumentParser],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
+    .executableTarget(
+      name: "SMSBench", dependencies: ["Channels", "Demo", "SMS", logging], path: "Benchmarks/SMS",
+      swiftSettings: strict),
 
     // Tests.
     .target(
@@ -160,8 +163,8 @@ let package = Package(
       name: "EmailTests", dependencies: ["Email", "Channels", nioCore, nioPosix], path: "adapters/email/Tests",
       swiftSettings: strict),
     .testTarget(
-      name: "SMSTests", dependencies: ["SMS", "Demo", "Channels", logging, nioCore, nioHTTP1, nioPosix],
-      path: "adapters/sms/Tests", exclude: ["Fixtures"], swiftSettings: strict),
+      name: "SMSTests", dependencies: ["SMS", "Demo", "ChannelConformance", "Channels", logging, nioCore, nioHTTP1, nioPosix],
+      path: "adapters/sms/Tests", exclude: ["Fixtures", "Peers"], swiftSettings: strict),
     .testTarget(
       name: "OutboundTests",
       dependencies: ["Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", yams],
