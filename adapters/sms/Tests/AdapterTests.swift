@@ -206,14 +206,24 @@ func smppLink(
   }
 
   @Test func `an answer that comes after its time settles the doubt`() async throws {
-    try await withSMSC(.init(answers: false, reportsAfter: nil)) { smsc, port in
+    try await withSMSC(.init(answersAfter: .milliseconds(600), reportsAfter: nil)) { smsc, port in
       let settings = LinkSettings(window: 5, responseTimeout: .milliseconds(200), drainTimeout: .seconds(1))
       try await withAdapter([smppLink(port: port, settings: settings)]) { adapter, intake in
         try await adapter.waitUntil(.up)
-        guard case .inDoubt(let fault) = await adapter.submit(makeDispatch("late")) else {
+        let dispatch = makeDispatch("late")
+        guard case .inDoubt(let fault) = await adapter.submit(dispatch) else {
           return #expect(Bool(false), "in doubt")
         }
         #expect(fault.code == .timeout)
+        let deadline = ContinuousClock.now + .seconds(5)
+        var found = await adapter.inquire(about: dispatch)
+        while case .inDoubt = found, ContinuousClock.now < deadline {
+          try await Task.sleep(for: .milliseconds(20))
+          found = await adapter.inquire(about: dispatch)
+        }
+        guard case .accepted(let receipt) = found else { return #expect(Bool(false), "accepted") }
+        #expect(receipt.peerID == "one/2621374627")
+        #expect(smsc.count == 1)
       }
     }
   }

@@ -133,7 +133,8 @@ struct KannelTests {
             concatenation: Concatenation(reference: 33, wide: false, total: 2, number: number))
         }
         await intake.wait { $0.count >= before + 3 }
-        #expect(intake.texts == ["YE balance {€}", "请问我的额度😀", "前半后半"])
+        // Kannel calls for each on a connection of its own: in any order.
+        #expect(Set(intake.texts) == ["YE balance {€}", "请问我的额度😀", "前半后半"])
         #expect(intake.arrivals.suffix(3).allSatisfy { $0.from?.canonical == "+8613912345678" })
         #expect(intake.arrivals.suffix(3).allSatisfy { $0.wireKey?.hasPrefix("kannel/mo/") == true })
 

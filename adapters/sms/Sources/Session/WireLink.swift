@@ -101,6 +101,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
           switch event {
           case .loggedIn:
             ending.withLock { $0.loggedIn = true }
+            // Here and not after `connect`: whoever sees the link up must find its session.
+            self.state.withLock { $0.connections[slot] = connection }
             self.note(slot, isUp: true, fault: nil)
           case .ended(let fault):
             ending.withLock { $0.fault = fault }
