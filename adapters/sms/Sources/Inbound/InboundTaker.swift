@@ -75,6 +75,7 @@ final class InboundTaker: Sendable {
   }
 
   var lastArrivalAt: Timestamp? { lastArrival.withLock { $0 } }
+  func noteArrival(at time: Timestamp) { lastArrival.withLock { $0 = time } }
   private var elapsed: Duration { ContinuousClock.now - began }
 
   // MARK: What the submitting side tells
@@ -104,7 +105,7 @@ final class InboundTaker: Sendable {
         $0.noteLate(answer, part: part, wireIdentity: wireIdentity, link: arrival.link, rule: rule)
       }
     case .reading(let reading):
-      lastArrival.withLock { $0 = arrival.receivedAt }
+      noteArrival(at: arrival.receivedAt)
       switch reading {
       case .unreadable(let reason):
         let acceptance = await accept(
