@@ -163,7 +163,8 @@ let package = Package(
       name: "EmailTests", dependencies: ["Email", "Channels", nioCore, nioPosix], path: "adapters/email/Tests",
       swiftSettings: strict),
     .testTarget(
-      name: "SMSTests", dependencies: ["SMS", "Demo", "ChannelConformance", "Channels", logging, nioCore, nioHTTP1, nioPosix],
+      name: "SMSTests",
+      dependencies: ["SMS", "Demo", "ChannelConformance", "Channels", logging, nioCore, nioHTTP1, nioPosix, nioSSL],
       path: "adapters/sms/Tests", exclude: ["Fixtures", "Peers"], swiftSettings: strict),
     .testTarget(
       name: "OutboundTests",

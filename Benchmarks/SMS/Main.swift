@@ -25,7 +25,8 @@ struct SMSBench {
     let messages = settings["messages"] ?? 1
     let window = settings["window"] ?? 1
     let submitters = settings["submitters"] ?? 1
-    print("durability: none (adapter alone); window \(window), \(submitters) submitters, one transceiver session, loopback")
+    print(
+      "durability: none (adapter alone); window \(window), \(submitters) submitters, one transceiver session, loopback")
 
     let smsc = StandInSMSC(.init(reportsAfter: nil))
     let port = try await smsc.start()
@@ -35,7 +36,8 @@ struct SMSBench {
         .init(
           name: "one",
           kind: .smpp(
-            SMPPSettings(systemID: "bench", password: "p"), LinkEndpoint(host: "127.0.0.1", port: port), binds: [.transceiver]),
+            SMPPSettings(systemID: "bench", password: "p"), LinkEndpoint(host: "127.0.0.1", port: port),
+            binds: [.transceiver]),
           settings: LinkSettings(window: window), reportsDelivery: false, defaultSender: "95588")
       ]),
       logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() }, wallClock: wallClock)
@@ -109,7 +111,9 @@ struct SMSBench {
           while true {
             guard counter.next() <= messages else { return (accepted, latencies) }
             let began = ContinuousClock.now
-            if await smsc.deliver(from: "8613912345678", to: "95588", text: "YE balance please") == .ok { accepted += 1 }
+            if await smsc.deliver(from: "8613912345678", to: "95588", text: "YE balance please") == .ok {
+              accepted += 1
+            }
             latencies.append((ContinuousClock.now - began).wholeMicroseconds)
           }
         }

@@ -172,7 +172,9 @@ public final class SMSAdapter: ChannelAdapter {
       let text = states.compactMap(\.text).joined(separator: "; ")
       let changed = max(since, states.map(\.since).max() ?? since)
       let state: Health.State =
-        if states.allSatisfy({ $0.state == .up }) { .up } else if states.allSatisfy({ $0.state == .down }) { .down } else {
+        if states.allSatisfy({ $0.state == .up }) { .up } else if states.allSatisfy({ $0.state == .down }) {
+          .down
+        } else {
           .degraded
         }
       return Health(state: state, since: changed, text: text.isEmpty ? nil : text, lastArrivalAt: last)
@@ -214,7 +216,9 @@ public final class SMSAdapter: ChannelAdapter {
     guard address.kind == .phone || address.kind == .shortCode || address.kind == .other else { return nil }
     let known = numbers.address(address.canonical)
     let digits = known.canonical.hasPrefix("+") ? known.canonical.dropFirst() : known.canonical[...]
-    guard (3...20).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+    guard (3...20).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+      return nil
+    }
     return known
   }
 

@@ -7,7 +7,8 @@ import Testing
 
 /// Our SMPP link → a real Jasmin 0.11.0 → SMPP → a stand-in SMSC, and back.
 @Suite(
-  .serialized, .timeLimit(.minutes(3)), .enabled(if: RealPeer.hasJasmin, "Jasmin is not installed: adapters/sms/Tests/Peers/install.sh"))
+  .serialized, .timeLimit(.minutes(3)),
+  .enabled(if: RealPeer.hasJasmin, "Jasmin is not installed: adapters/sms/Tests/Peers/install.sh"))
 struct JasminTests {
   @Test func `texts, receipts and messages pass a real Jasmin both ways`() async throws {
     let smsc = StandInSMSC(.init(reportsAfter: .milliseconds(300)))

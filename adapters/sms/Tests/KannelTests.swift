@@ -16,7 +16,9 @@ import Testing
   }
 
   @Test func `a UCS-2 message comes as raw octets, a GSM one as UTF-8`() throws {
-    let chinese = try #require(read("/sms/x/mo", "from=%2B8613912345678&to=95588&text=%8B%F7%95%EE%D8%3D%DE%00&charset=UTF-16BE&coding=2&id=abc"))
+    let chinese = try #require(
+      read("/sms/x/mo", "from=%2B8613912345678&to=95588&text=%8B%F7%95%EE%D8%3D%DE%00&charset=UTF-16BE&coding=2&id=abc")
+    )
     guard case .message(let text, 0, _) = chinese.content else { return #expect(Bool(false), "message") }
     #expect(text == "请问😀")
     #expect(chinese.wireKey == "k/mo/abc")
@@ -35,7 +37,8 @@ import Testing
     ("16", "NACK%2F0x0000000b%2FInvalid", .undelivered), ("77", "", .pending),
   ])
   func `each of Kannel's bits is one state`(bit: String, reply: String, state: DeliveryReport.State) throws {
-    let reading = try #require(read("/sms/x/dlr", "attempt=attempt_1&d=\(bit)&reply=\(reply)&p=%2B8613800138000&id=uuid&t=1795503871"))
+    let reading = try #require(
+      read("/sms/x/dlr", "attempt=attempt_1&d=\(bit)&reply=\(reply)&p=%2B8613800138000&id=uuid&t=1795503871"))
     guard case .report(let report) = reading.content else { return #expect(Bool(false), "report") }
     #expect(report.state == state)
     #expect(report.wireIdentity == "attempt_1")
@@ -56,14 +59,17 @@ import Testing
     #expect(!admits("/sms/0123456789abcdef0/mo", "127.0.0.1"))
     #expect(!admits("/mo", "127.0.0.1"))
     #expect(!admits("/sms/0123456789abcdef/mo", "10.2.0.1"))
-    #expect(!CallbackGate(secret: "", sources: []).admits(CallbackRequest(method: "GET", path: "//mo", query: "", sourceAddress: "")))
+    #expect(
+      !CallbackGate(secret: "", sources: []).admits(
+        CallbackRequest(method: "GET", path: "//mo", query: "", sourceAddress: "")))
     #expect(PercentCoding.decode("%4%zz%41+%") == Array("%4%zzA %".utf8))
   }
 
   @Test(arguments: [
     (202, "0: Accepted for delivery", "accepted"), (202, "3: Queued for later delivery", "accepted"),
     (503, "Temporal failure, try again later.", "deferred"), (403, "Authorization failed for sendsms", "rejected"),
-    (400, "Number(s) has/have been denied by white- and/or black-lists.", "rejected"), (404, "Unknown request.", "rejected"),
+    (400, "Number(s) has/have been denied by white- and/or black-lists.", "rejected"),
+    (404, "Unknown request.", "rejected"),
   ])
   func `Kannel's replies mean what they were seen to mean`(status: Int, body: String, outcome: String) {
     let submission = KannelLink.outcome(status: status, body: body, parts: 1, at: Timestamp(seconds: 0))
@@ -78,7 +84,8 @@ import Testing
 
 /// Our HTTP link → a real Kannel → SMPP → a stand-in SMSC, and back.
 @Suite(
-  .serialized, .timeLimit(.minutes(2)), .enabled(if: RealPeer.hasKannel, "Kannel is not installed: adapters/sms/Tests/Peers/install.sh"))
+  .serialized, .timeLimit(.minutes(2)),
+  .enabled(if: RealPeer.hasKannel, "Kannel is not installed: adapters/sms/Tests/Peers/install.sh"))
 struct KannelTests {
   @Test func `texts, receipts and messages pass a real Kannel both ways`() async throws {
     let smsc = StandInSMSC(.init(reportsAfter: .milliseconds(100)))
@@ -93,8 +100,11 @@ struct KannelTests {
     }
     let callback = "http://127.0.0.1:\(server.localAddress?.port ?? 0)/sms/\(secret)"
     try await RealPeer.run(
-      ["/bin/bash", RealPeer.scripts + "/start-kannel.sh", folder, "--base", String(base), "--smsc", "smpp:127.0.0.1:\(port):u:p",
-        "--mo-url", KannelCallbacks.messageURL(base: callback)])
+      [
+        "/bin/bash", RealPeer.scripts + "/start-kannel.sh", folder, "--base", String(base), "--smsc",
+        "smpp:127.0.0.1:\(port):u:p",
+        "--mo-url", KannelCallbacks.messageURL(base: callback),
+      ])
     do {
       let link = SMSConfiguration.Link(
         name: "kannel",
@@ -111,7 +121,9 @@ struct KannelTests {
         // Out: a long Chinese text with a surrogate pair.
         let text = String(repeating: "您的账单已出。", count: 14) + "😀"
         let dispatch = makeDispatch(text, expires: TestClock.now + .seconds(3_600))
-        guard case .accepted(let receipt) = await adapter.submit(dispatch) else { return #expect(Bool(false), "accepted") }
+        guard case .accepted(let receipt) = await adapter.submit(dispatch) else {
+          return #expect(Bool(false), "accepted")
+        }
         #expect(receipt.peerID == nil)
         #expect(receipt.parts == 2)
         await smsc.waitForSubmits(2)

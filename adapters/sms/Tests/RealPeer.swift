@@ -72,7 +72,9 @@ enum RealPeer {
       for offset in offsets {
         do {
           channels.append(
-            try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(host: "127.0.0.1", port: base + offset).get())
+            try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).bind(
+              host: "127.0.0.1", port: base + offset
+            ).get())
         } catch {
           isFree = false
           break
@@ -100,7 +102,9 @@ final class CallbackServer: ChannelInboundHandler {
 
   init(_ receive: @escaping @Sendable (CallbackRequest) async -> CallbackResponse) { self.receive = receive }
 
-  static func start(_ receive: @escaping @Sendable (CallbackRequest) async -> CallbackResponse) async throws -> any Channel {
+  static func start(_ receive: @escaping @Sendable (CallbackRequest) async -> CallbackResponse) async throws
+    -> any Channel
+  {
     try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -130,7 +134,9 @@ final class CallbackServer: ChannelInboundHandler {
         let context = bound.value
         let headers = HTTPHeaders([("Content-Length", String(response.body.utf8.count))])
         context.write(
-          NIOAny(HTTPServerResponsePart.head(.init(version: .http1_1, status: .init(statusCode: response.status), headers: headers))),
+          NIOAny(
+            HTTPServerResponsePart.head(
+              .init(version: .http1_1, status: .init(statusCode: response.status), headers: headers))),
           promise: nil)
         context.write(NIOAny(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(string: response.body)))), promise: nil)
         context.writeAndFlush(NIOAny(HTTPServerResponsePart.end(nil)), promise: nil)

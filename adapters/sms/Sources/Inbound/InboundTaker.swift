@@ -299,7 +299,8 @@ final class InboundTaker: Sendable {
     let concatenation = token.short.concatenation
     let reason = Arrival.Unreadable(
       code: "part-waiting",
-      text: "part \(concatenation?.number ?? 0) of \(concatenation?.total ?? 0) of a long message; kept while the rest is "
+      text:
+        "part \(concatenation?.number ?? 0) of \(concatenation?.total ?? 0) of a long message; kept while the rest is "
         + "awaited, and part of the message when it is offered")
     let acceptance = await accept(
       Arrival(

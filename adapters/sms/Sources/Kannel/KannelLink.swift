@@ -68,7 +68,8 @@ final class KannelLink: SMSLink {
     self.profile = profile
     self.defaultSender = defaultSender
     self.wallClock = wallClock
-    state = Mutex(State(link: LinkStatus(state: .down, since: wallClock(), text: "\(name): not run"), free: settings.concurrency))
+    state = Mutex(
+      State(link: LinkStatus(state: .down, since: wallClock(), text: "\(name): not run"), free: settings.concurrency))
   }
 
   var reportsDelivery: Bool { settings.callbackURL != nil }
@@ -76,7 +77,6 @@ final class KannelLink: SMSLink {
   var idRule: MessageIDRule { MessageIDRule() }
   /// As the last request found it; there is no connection to watch.
   var status: LinkStatus { state.withLock { $0.link } }
-
 
   func run(sink: @escaping @Sendable (LinkArrival) -> Void) async {
     var configuration = HTTPClient.Configuration()
