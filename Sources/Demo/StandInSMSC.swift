@@ -14,6 +14,8 @@ public final class StandInSMSC: Sendable {
     public var password: String?
     /// False: submits are taken and never answered.
     public var answers: Bool
+    /// Answers come so much later.
+    public var answersAfter: Duration?
     /// More than this in a second are answered ESME_RTHROTTLED.
     public var submitsPerSecond: Int?
     /// Nil: no receipts.
@@ -24,11 +26,12 @@ public final class StandInSMSC: Sendable {
     public var refusesWith: SMPPStatus?
 
     public init(
-      password: String? = nil, answers: Bool = true, submitsPerSecond: Int? = nil,
+      password: String? = nil, answers: Bool = true, answersAfter: Duration? = nil, submitsPerSecond: Int? = nil,
       reportsAfter: Duration? = .milliseconds(300), mixesBases: Bool = false, refusesWith: SMPPStatus? = nil
     ) {
       self.password = password
       self.answers = answers
+      self.answersAfter = answersAfter
       self.submitsPerSecond = submitsPerSecond
       self.reportsAfter = reportsAfter
       self.mixesBases = mixesBases
@@ -262,12 +265,20 @@ private final class SMSCSession: ChannelInboundHandler {
       return write(SMPPPDU(.submitSM.response, status: .throttled, sequence: pdu.sequence))
     }
     guard behaviour.answers else { return }
-    let answered = behaviour.mixesBases ? String(id, radix: 16, uppercase: true) : String(id)
-    write(SMPPPDU(.submitSM.response, sequence: pdu.sequence, body: .messageID(answered)))
+    let written = behaviour.mixesBases ? String(id, radix: 16, uppercase: true) : String(id)
+    let answer = SMPPPDU(.submitSM.response, sequence: pdu.sequence, body: .messageID(written))
+    if let delay = behaviour.answersAfter {
+      let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+      context.eventLoop.scheduleTask(in: TimeAmount(delay)) {
+        bound.value.write(answer)
+        bound.value.context?.flush()
+      }
+    } else {
+      write(answer)
+    }
     guard let delay = behaviour.reportsAfter, message.registeredDelivery & 1 == 1, receives else { return }
     let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-    let (seconds, attoseconds) = delay.components
-    context.eventLoop.scheduleTask(in: .nanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)) {
+    context.eventLoop.scheduleTask(in: TimeAmount(delay)) {
       bound.value.report(id, on: message)
     }
   }

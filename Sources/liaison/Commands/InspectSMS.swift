@@ -37,7 +37,9 @@ struct InspectSMS: AsyncParsableCommand {
     for file in files {
       let data: Data
       do {
-        data = try file == "-" ? FileHandle.standardInput.readToEnd() ?? Data() : Data(contentsOf: URL(fileURLWithPath: file))
+        data =
+          try file == "-"
+          ? FileHandle.standardInput.readToEnd() ?? Data() : Data(contentsOf: URL(fileURLWithPath: file))
       } catch {
         FileHandle.standardError.write(Data("liaison: cannot read \(file): \(error.localizedDescription)\n".utf8))
         failed = true

@@ -9,6 +9,16 @@ import Synchronization
 /// What the links bring is answered on the wire after `accept` has returned. `inquire` tells what late answers have
 /// told. HTTP callbacks of a Kannel come in through `receive`, which the composition root mounts.
 public final class SMSAdapter: ChannelAdapter {
+  private struct Lifecycle {
+    var isRunning = false
+    var isDraining = false
+    var hasEnded = false
+    var since: Timestamp
+    /// HTTP calls being answered; `run` does not return before they are.
+    var calls = 0
+    var whenIdle: CheckedContinuation<Void, Never>?
+  }
+
   private struct Balance {
     var current: [String: Int] = [:]
   }
@@ -21,7 +31,7 @@ public final class SMSAdapter: ChannelAdapter {
   private let wallClock: @Sendable () -> Timestamp
   private let accept = Mutex<Accept?>(nil)
   private let balance = Mutex(Balance())
-  private let lifecycle: Mutex<(isRunning: Bool, isDraining: Bool, since: Timestamp)>
+  private let lifecycle: Mutex<Lifecycle>
   private let gate: CallbackGate
 
   public init(
@@ -39,7 +49,7 @@ public final class SMSAdapter: ChannelAdapter {
       abilities: [.receives, .submits], maximumArrivalBytes: 255 * 1_024,
       reportsDelivery: links.contains { $0.reportsDelivery }, answersInquiry: true, dedupesOnKey: false,
       submissionsPerSecond: configuration.submissionsPerSecond)
-    lifecycle = Mutex((false, false, wallClock()))
+    lifecycle = Mutex(Lifecycle(since: wallClock()))
     gate = CallbackGate(secret: configuration.callbackSecret, sources: configuration.callbackSources)
   }
 
@@ -90,7 +100,10 @@ public final class SMSAdapter: ChannelAdapter {
 
   public func run(accept: @escaping Accept) async throws {
     self.accept.withLock { $0 = accept }
-    lifecycle.withLock { $0 = ($0.isDraining ? false : true, $0.isDraining, wallClock()) }
+    lifecycle.withLock { state in
+      state.isRunning = true
+      state.since = wallClock()
+    }
     let (arrivals, inbox) = AsyncStream<LinkArrival>.makeStream()
     let taker = taker
     let links = links
@@ -119,14 +132,28 @@ public final class SMSAdapter: ChannelAdapter {
       }
       for await consumerIsDone in group where consumerIsDone { group.cancelAll() }
     }
+    await withCheckedContinuation { continuation in
+      let isIdle = lifecycle.withLock { state in
+        // No further call is begun: those that come now are told to come again.
+        state.isRunning = false
+        if state.calls > 0 { state.whenIdle = continuation }
+        return state.calls == 0
+      }
+      if isIdle { continuation.resume() }
+    }
     await taker.finish(accept: accept)
     self.accept.withLock { $0 = nil }
-    lifecycle.withLock { $0 = (false, true, wallClock()) }
+    lifecycle.withLock { state in
+      state.isRunning = false
+      state.hasEnded = true
+      state.since = wallClock()
+    }
   }
 
   public func beginDrain() {
     lifecycle.withLock { state in
-      if !state.isDraining { state = (state.isRunning, true, wallClock()) }
+      if !state.isDraining { state.since = wallClock() }
+      state.isDraining = true
     }
     taker.beginDrain()
     for link in links { link.beginDrain() }
@@ -134,15 +161,20 @@ public final class SMSAdapter: ChannelAdapter {
 
   public var health: Health {
     get async {
-      let (isRunning, isDraining, since) = lifecycle.withLock { $0 }
+      let life = lifecycle.withLock { $0 }
+      let since = life.since
       let last = taker.lastArrivalAt
-      if isDraining { return Health(state: isRunning ? .draining : .stopped, since: since, lastArrivalAt: last) }
-      if !isRunning { return Health(state: .starting, since: since, lastArrivalAt: last) }
+      if !life.isRunning {
+        return Health(state: life.hasEnded || life.isDraining ? .stopped : .starting, since: since, lastArrivalAt: last)
+      }
+      if life.isDraining { return Health(state: .draining, since: since, lastArrivalAt: last) }
       let states = links.map(\.status)
       let text = states.compactMap(\.text).joined(separator: "; ")
-      let changed = states.map(\.since).max() ?? since
+      let changed = max(since, states.map(\.since).max() ?? since)
       let state: Health.State =
-        if states.allSatisfy({ $0.state == .up }) { .up } else if states.allSatisfy({ $0.state == .down }) { .down } else {
+        if states.allSatisfy({ $0.state == .up }) { .up } else if states.allSatisfy({ $0.state == .down }) {
+          .down
+        } else {
           .degraded
         }
       return Health(state: state, since: changed, text: text.isEmpty ? nil : text, lastArrivalAt: last)
@@ -184,7 +216,9 @@ public final class SMSAdapter: ChannelAdapter {
     guard address.kind == .phone || address.kind == .shortCode || address.kind == .other else { return nil }
     let known = numbers.address(address.canonical)
     let digits = known.canonical.hasPrefix("+") ? known.canonical.dropFirst() : known.canonical[...]
-    guard (3...20).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+    guard (3...20).contains(digits.utf8.count), digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+      return nil
+    }
     return known
   }
 
@@ -267,9 +301,23 @@ public final class SMSAdapter: ChannelAdapter {
       let reading = KannelCallbacks.read(
         request, link: link.name, numbers: configuration.numbers, receipts: link.receipts)
     else { return CallbackResponse(status: 404) }
-    guard let accept = accept.withLock({ $0 }), !lifecycle.withLock({ $0.isDraining }) else {
-      return CallbackResponse(status: 503, retryAfter: 5)
+    let isTaken = lifecycle.withLock { state in
+      guard state.isRunning, !state.isDraining else { return false }
+      state.calls += 1
+      return true
     }
+    guard isTaken else { return CallbackResponse(status: 503, retryAfter: 5) }
+    defer {
+      let idle = lifecycle.withLock { state -> CheckedContinuation<Void, Never>? in
+        state.calls -= 1
+        guard state.calls == 0 else { return nil }
+        defer { state.whenIdle = nil }
+        return state.whenIdle
+      }
+      idle?.resume()
+    }
+    guard let accept = accept.withLock({ $0 }) else { return CallbackResponse(status: 503, retryAfter: 5) }
+    taker.noteArrival(at: wallClock())
     let from = reading.from.isEmpty ? nil : configuration.numbers.address(reading.from)
     let payload: Arrival.Payload
     switch reading.content {

@@ -102,7 +102,8 @@ extension SMSAdapter {
 }
 
 func makeDispatch(
-  _ text: String, to: String = "+8613800138000", from: String? = nil, options: [String: String] = [:], expires: Timestamp? = nil
+  _ text: String, to: String = "+8613800138000", from: String? = nil, options: [String: String] = [:],
+  expires: Timestamp? = nil
 ) -> Dispatch {
   let attempt = AttemptID(at: TestClock.now)
   return Dispatch(
@@ -145,7 +146,9 @@ func smppLink(
       try await withAdapter([link]) { adapter, intake in
         try await adapter.waitUntil(.up)
         let dispatch = makeDispatch("您的验证码为123456")
-        guard case .accepted(let receipt) = await adapter.submit(dispatch) else { return #expect(Bool(false), "accepted") }
+        guard case .accepted(let receipt) = await adapter.submit(dispatch) else {
+          return #expect(Bool(false), "accepted")
+        }
         #expect(receipt.peerID == "one/2621374627")
         #expect(receipt.parts == 1)
         #expect(receipt.partIDs.isEmpty)
@@ -168,7 +171,9 @@ func smppLink(
       try await withAdapter([smppLink(port: port)]) { adapter, intake in
         try await adapter.waitUntil(.up)
         let dispatch = makeDispatch(String(repeating: "a", count: 400))
-        guard case .accepted(let receipt) = await adapter.submit(dispatch) else { return #expect(Bool(false), "accepted") }
+        guard case .accepted(let receipt) = await adapter.submit(dispatch) else {
+          return #expect(Bool(false), "accepted")
+        }
         #expect(receipt.parts == 3)
         #expect(receipt.partIDs.count == 3)
         #expect(receipt.peerID == receipt.partIDs.first)
@@ -182,7 +187,8 @@ func smppLink(
 
   @Test func `a link cut with 50 unanswered submits leaves 50 in doubt and sends nothing twice`() async throws {
     try await withSMSC(.init(answers: false, reportsAfter: nil)) { smsc, port in
-      try await withAdapter([smppLink(port: port, window: 100), smppLink("two", port: port, weight: 0)]) { adapter, intake in
+      try await withAdapter([smppLink(port: port, window: 100), smppLink("two", port: port, weight: 0)]) {
+        adapter, intake in
         try await adapter.waitUntil(.up)
         let outcomes = await withTaskGroup(of: Submission.self) { group in
           for index in 0..<50 {
@@ -206,14 +212,24 @@ func smppLink(
   }
 
   @Test func `an answer that comes after its time settles the doubt`() async throws {
-    try await withSMSC(.init(answers: false, reportsAfter: nil)) { smsc, port in
+    try await withSMSC(.init(answersAfter: .milliseconds(600), reportsAfter: nil)) { smsc, port in
       let settings = LinkSettings(window: 5, responseTimeout: .milliseconds(200), drainTimeout: .seconds(1))
       try await withAdapter([smppLink(port: port, settings: settings)]) { adapter, intake in
         try await adapter.waitUntil(.up)
-        guard case .inDoubt(let fault) = await adapter.submit(makeDispatch("late")) else {
+        let dispatch = makeDispatch("late")
+        guard case .inDoubt(let fault) = await adapter.submit(dispatch) else {
           return #expect(Bool(false), "in doubt")
         }
         #expect(fault.code == .timeout)
+        let deadline = ContinuousClock.now + .seconds(5)
+        var found = await adapter.inquire(about: dispatch)
+        while case .inDoubt = found, ContinuousClock.now < deadline {
+          try await Task.sleep(for: .milliseconds(20))
+          found = await adapter.inquire(about: dispatch)
+        }
+        guard case .accepted(let receipt) = found else { return #expect(Bool(false), "accepted") }
+        #expect(receipt.peerID == "one/2621374627")
+        #expect(smsc.count == 1)
       }
     }
   }
@@ -221,7 +237,8 @@ func smppLink(
   @Test func `a rejected dispatch goes to the next link, one in doubt does not`() async throws {
     try await withSMSC(.init(refusesWith: .submitFailed)) { refusing, first in
       try await withSMSC(.init(reportsAfter: nil)) { taking, second in
-        try await withAdapter([smppLink("one", port: first, weight: 10), smppLink("two", port: second, weight: 1)]) { adapter, _ in
+        try await withAdapter([smppLink("one", port: first, weight: 10), smppLink("two", port: second, weight: 1)]) {
+          adapter, _ in
           try await adapter.waitUntil(.up)
           guard case .accepted(let receipt) = await adapter.submit(makeDispatch("x")) else {
             return #expect(Bool(false), "accepted")
@@ -244,7 +261,9 @@ func smppLink(
   @Test func `traffic is shared by weight, and goes to the other link when one is down`() async throws {
     try await withSMSC(.init(reportsAfter: nil)) { first, firstPort in
       try await withSMSC(.init(reportsAfter: nil)) { second, secondPort in
-        try await withAdapter([smppLink("one", port: firstPort, weight: 3), smppLink("two", port: secondPort, weight: 1)]) { adapter, _ in
+        try await withAdapter([
+          smppLink("one", port: firstPort, weight: 3), smppLink("two", port: secondPort, weight: 1),
+        ]) { adapter, _ in
           try await adapter.waitUntil(.up)
           for index in 0..<40 { _ = await adapter.submit(makeDispatch("\(index)")) }
           #expect(first.count == 30)
@@ -316,7 +335,9 @@ func smppLink(
           (makeDispatch(String(repeating: "a", count: 2_000)), .tooLarge),
           (makeDispatch("x", expires: Timestamp(seconds: 1)), .expired),
         ] {
-          guard case .rejected(let fault) = await adapter.submit(dispatch) else { return #expect(Bool(false), "rejected") }
+          guard case .rejected(let fault) = await adapter.submit(dispatch) else {
+            return #expect(Bool(false), "rejected")
+          }
           #expect(fault.code == code)
         }
         #expect(smsc.count == 0)
@@ -326,7 +347,8 @@ func smppLink(
 
   // MARK: In
 
-  @Test func `the SMSC is answered only after the message is kept, and told to come again when it is not`() async throws {
+  @Test func `the SMSC is answered only after the message is kept, and told to come again when it is not`() async throws
+  {
     try await withSMSC { smsc, port in
       try await withAdapter([smppLink(port: port)]) { adapter, intake in
         try await adapter.waitUntil(.up)
@@ -348,7 +370,9 @@ func smppLink(
       try await withAdapter([smppLink(port: port)]) { adapter, intake in
         try await adapter.waitUntil(.up)
         _ = await smsc.deliver(from: "8613912345678", to: "10690955880102", text: " td\r\n")
-        guard case .message(let message)? = intake.arrivals.first?.payload else { return #expect(Bool(false), "message") }
+        guard case .message(let message)? = intake.arrivals.first?.payload else {
+          return #expect(Bool(false), "message")
+        }
         #expect(message.properties.contains(.init("address.stop", "promo")))
         #expect(message.properties.contains(.init("address.stop_word", "TD")))
       }
@@ -370,7 +394,8 @@ func smppLink(
         #expect(intake.texts == ["前半后半"])
         #expect(intake.arrivals.count == 1)
         // The answer was lost, say: the same part again is known.
-        #expect(await smsc.deliver(from: "8613912345678", to: "95588", text: "后半", concatenation: part(2, of: 2)) == .ok)
+        #expect(
+          await smsc.deliver(from: "8613912345678", to: "95588", text: "后半", concatenation: part(2, of: 2)) == .ok)
         #expect(intake.arrivals.count == 1)
       }
     }
@@ -380,10 +405,14 @@ func smppLink(
     try await withSMSC { smsc, port in
       try await withAdapter([smppLink(port: port)], partHold: .milliseconds(100)) { adapter, intake in
         try await adapter.waitUntil(.up)
-        #expect(await smsc.deliver(from: "8613912345678", to: "95588", text: "one ", concatenation: part(1, of: 2)) == .ok)
-        guard case .unreadable(let reason)? = intake.arrivals.first?.payload else { return #expect(Bool(false), "kept") }
+        #expect(
+          await smsc.deliver(from: "8613912345678", to: "95588", text: "one ", concatenation: part(1, of: 2)) == .ok)
+        guard case .unreadable(let reason)? = intake.arrivals.first?.payload else {
+          return #expect(Bool(false), "kept")
+        }
         #expect(reason.code == "part-waiting")
-        #expect(await smsc.deliver(from: "8613912345678", to: "95588", text: "two", concatenation: part(2, of: 2)) == .ok)
+        #expect(
+          await smsc.deliver(from: "8613912345678", to: "95588", text: "two", concatenation: part(2, of: 2)) == .ok)
         #expect(intake.texts == ["one two"])
       }
     }
@@ -391,12 +420,15 @@ func smppLink(
 
   @Test func `a missing part surfaces, marked`() async throws {
     try await withSMSC { smsc, port in
-      try await withAdapter([smppLink(port: port)], partHold: .milliseconds(50), partTimeLimit: .milliseconds(500)) { adapter, intake in
+      try await withAdapter([smppLink(port: port)], partHold: .milliseconds(50), partTimeLimit: .milliseconds(500)) {
+        adapter, intake in
         try await adapter.waitUntil(.up)
         _ = await smsc.deliver(from: "8613912345678", to: "95588", text: "two", concatenation: part(2, of: 3))
         await intake.wait { arrivals in arrivals.contains { if case .message = $0.payload { true } else { false } } }
         #expect(intake.texts == ["…two…"])
-        guard case .message(let message)? = intake.arrivals.last?.payload else { return #expect(Bool(false), "message") }
+        guard case .message(let message)? = intake.arrivals.last?.payload else {
+          return #expect(Bool(false), "message")
+        }
         #expect(message.properties.contains(.init("sms.missing_parts", "1,3")))
       }
     }
@@ -409,7 +441,9 @@ func smppLink(
         let broken = SMPPMessage(
           source: SMPPAddress("8613912345678"), destination: SMPPAddress("95588"), esmClass: 0x40, octets: [200, 1, 2])
         #expect(await smsc.deliver(broken) == .ok)
-        guard case .unreadable(let reason)? = intake.arrivals.first?.payload else { return #expect(Bool(false), "unreadable") }
+        guard case .unreadable(let reason)? = intake.arrivals.first?.payload else {
+          return #expect(Bool(false), "unreadable")
+        }
         #expect(reason.code == "bad-udh")
         #expect(await smsc.deliver(from: "8613912345678", to: "95588", text: "next") == .ok)
         #expect(intake.texts == ["next"])

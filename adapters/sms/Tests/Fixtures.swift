@@ -12,6 +12,7 @@ enum Fixtures {
 
   static var recordings: [String] {
     let folder = own.appendingPathComponent("recordings").path
-    return ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".hex") }.sorted()
+    return ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".hex") }
+      .sorted()
   }
 }

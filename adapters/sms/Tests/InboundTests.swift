@@ -33,7 +33,9 @@ import Testing
 
   @Test func `what the customer wrote is not read as the receipt`() throws {
     let receipt = try #require(
-      read("id:1 sub:001 dlvrd:000 submit date:2611222106 done date:2611222106 stat:UNDELIV err:012 text:id:2 stat:DELIVRD"))
+      read(
+        "id:1 sub:001 dlvrd:000 submit date:2611222106 done date:2611222106 stat:UNDELIV err:012 text:id:2 stat:DELIVRD"
+      ))
     #expect(receipt.rawID == "1")
     #expect(receipt.state == .undelivered)
     #expect(receipt.errorCode == "012")
@@ -69,6 +71,7 @@ import Testing
   @Test func `an intermediate notification is never final`() {
     #expect(read("id:1 stat:DELIVRD", esm: 0x20)?.state == .pending)
     #expect(read("id:1 stat:DELIVRD", esm: 0x20)?.intermediate == true)
+    #expect(read("id:1 stat:DELIVRD", esm: 0x24)?.state == .pending)
   }
 
   @Test func `a parameter that contradicts the text is believed, unless only the text is final`() throws {
@@ -86,16 +89,20 @@ import Testing
 
   @Test func `a receipt without its mark is recognised, a customer's message that quotes one is not`() {
     #expect(
-      read("id:1 sub:001 dlvrd:001 submit date:2611222106 done date:2611222106 stat:DELIVRD err:000 text:", esm: 0)?.state
+      read("id:1 sub:001 dlvrd:001 submit date:2611222106 done date:2611222106 stat:DELIVRD err:000 text:", esm: 0)?
+        .state
         == .delivered)
-    #expect(read("x", esm: 0, parameters: [SMPPParameter(.receiptedMessageID, [0x31]), SMPPParameter(.messageState, [2])])?.rawID == "1")
+    #expect(
+      read("x", esm: 0, parameters: [SMPPParameter(.receiptedMessageID, [0x31]), SMPPParameter(.messageState, [2])])?
+        .rawID == "1")
     #expect(read("I got id:1 stat:DELIVRD done date:2611222106, what is it?", esm: 0) == nil)
     #expect(read("id:1 stat:DELIVRD", esm: 0) == nil)
     #expect(read("hello", esm: 0) == nil)
   }
 
   @Test func `an unknown CMPP word is a failure of its vendor, and some condemn the number`() {
-    let report = CMPPReport(messageID: 1, state: "MK:0001", submitTime: "2611222126", doneTime: "2611222126", destination: "13800138000")
+    let report = CMPPReport(
+      messageID: 1, state: "MK:0001", submitTime: "2611222126", doneTime: "2611222126", destination: "13800138000")
     let receipt = reader.read(report)
     #expect(receipt.state == .undelivered)
     #expect(receipt.errorCode == "MK:0001")
@@ -126,10 +133,13 @@ import Testing
 }
 
 @Suite struct ReassemblerTests {
-  private func key(_ from: String = "a", reference: UInt16 = 1, wide: Bool = false, total: UInt8 = 2) -> Reassembler<Int>.Key {
+  private func key(_ from: String = "a", reference: UInt16 = 1, wide: Bool = false, total: UInt8 = 2)
+    -> Reassembler<Int>.Key
+  {
     .init(
       link: "l", from: from, to: "b",
-      Concatenation(reference: reference, wide: wide, total: total, number: 1) ?? Concatenation(reference: 0, wide: false, total: 1, number: 1)!)
+      Concatenation(reference: reference, wide: wide, total: total, number: 1) ?? Concatenation(
+        reference: 0, wide: false, total: 1, number: 1)!)
   }
   private func part(_ number: Int, _ text: String, _ coding: TextCoding = .gsm7) -> Reassembler<Int>.Part {
     .init(number: number, octets: coding.encode(text) ?? [], coding: coding, token: number)
@@ -161,7 +171,8 @@ import Testing
     #expect(whole.text.text == "中😀国")
     #expect(whole.text.defects == 0)
     _ = reassembler.add(.init(number: 1, octets: [0x41, 0x1b], coding: .gsm7, token: 1), to: key("c"), at: .zero)
-    let (second, _) = reassembler.add(.init(number: 2, octets: [0x65], coding: .gsm7, token: 2), to: key("c"), at: .zero)
+    let (second, _) = reassembler.add(
+      .init(number: 2, octets: [0x65], coding: .gsm7, token: 2), to: key("c"), at: .zero)
     guard case .complete(let escaped) = second else { return #expect(Bool(false), "complete") }
     #expect(escaped.text.text == "A€")
   }
@@ -227,7 +238,8 @@ import Testing
 
   @Test(arguments: [
     ([DeliveryReport.State.delivered], 2, DeliveryReport.State.pending), ([.delivered, .delivered], 2, .delivered),
-    ([.delivered, .undelivered], 2, .undelivered), ([.undelivered], 3, .undelivered), ([.expired, .delivered], 2, .expired),
+    ([.delivered, .undelivered], 2, .undelivered), ([.undelivered], 3, .undelivered),
+    ([.expired, .delivered], 2, .expired),
     ([.unknown, .delivered], 2, .unknown), ([], 1, .pending),
   ])
   func `several parts have one state`(finals: [DeliveryReport.State], parts: Int, whole: DeliveryReport.State) {
@@ -246,7 +258,8 @@ import Testing
     ("447700900123", .phone, "+447700900123"), ("95588", .shortCode, "95588"), ("+8695588", .shortCode, "95588"),
     ("10086", .shortCode, "10086"), ("12345", .shortCode, "12345"), ("110", .shortCode, "110"),
     ("1065795588", .shortCode, "1065795588"), ("106909558801", .shortCode, "106909558801"),
-    ("861069095588", .shortCode, "1069095588"), ("9558801", .shortCode, "9558801"), ("4008895588", .phone, "+864008895588"),
+    ("861069095588", .shortCode, "1069095588"), ("9558801", .shortCode, "9558801"),
+    ("4008895588", .phone, "+864008895588"),
     ("MyBank", .shortCode, "mybank"), ("12", .phone, "12"), ("", .other, ""), ("+", .shortCode, "+"),
     ("12345678901234567890123", .phone, "12345678901234567890123"),
   ])
@@ -264,14 +277,16 @@ import Testing
   }
 
   @Test(arguments: [
-    "T", "TD", "td", " r\r\n", "R", "N", "Ｔ", "ｔｄ", "退订", "退订。", "拒收", "取消", "STOP", "stop!", "【退订】", "Stop All", "\u{feff}TD",
+    "T", "TD", "td", " r\r\n", "R", "N", "Ｔ", "ｔｄ", "退订", "退订。", "拒收", "取消", "STOP", "stop!", "【退订】", "Stop All",
+    "\u{feff}TD",
   ])
   func `a stop word is one as the whole message`(text: String) {
     #expect(KeywordTable().meaning(of: text)?.meaning == .optOut)
   }
 
   @Test(arguments: [
-    "T+0", "T+0 什么意思", "TDX", "请退订我的信用卡", "取消转账怎么办", "Stop calling me about T", "", "   ", "R T", String(repeating: "T", count: 500),
+    "T+0", "T+0 什么意思", "TDX", "请退订我的信用卡", "取消转账怎么办", "Stop calling me about T", "", "   ", "R T",
+    String(repeating: "T", count: 500),
   ])
   func `a stop word within a message is none`(text: String) {
     #expect(KeywordTable().meaning(of: text) == nil)
@@ -282,7 +297,8 @@ import Testing
     #expect(table.meaning(of: "START")?.meaning == .optIn)
     #expect(table.meaning(of: "恢复")?.meaning == .optIn)
     #expect(table.meaning(of: " Ye ")?.meaning == .command(category: "balance"))
-    #expect(table.meaning(of: "余额？")?.meaning == nil || table.meaning(of: "余额?")?.meaning == .command(category: "balance"))
+    #expect(
+      table.meaning(of: "余额？")?.meaning == nil || table.meaning(of: "余额?")?.meaning == .command(category: "balance"))
     #expect(table.meaning(of: "T")?.meaning == .optOut)
   }
 }

@@ -85,7 +85,8 @@ import Testing
     #expect(receipts.map { $0["matched_by"] as? String } == ["hex_decimal", "hex_decimal"])
     #expect(receipts.map { $0["part"] as? Int } == [1, 2])
     let kannel = try objects(try Fixtures.text("recordings/30-kannel-jsmpp.hex"))
-    let cut = try #require(kannel.first { ($0["text"] as? String)?.hasSuffix("😀😀😀") == true && $0["parts"] as? Int == 2 })
+    let cut = try #require(
+      kannel.first { ($0["text"] as? String)?.hasSuffix("😀😀😀") == true && $0["parts"] as? Int == 2 })
     #expect(cut["complete"] as? Bool == true)
     let cmpp = try objects(try Fixtures.text("recordings/40-cmpp30.hex"))
     let texts = cmpp.filter { $0["record"] as? String == "message" && $0["kind"] as? String == "MO" }
@@ -125,7 +126,8 @@ import Testing
     func hex(_ pdu: SMPPPDU) -> String { pdu.encoded.hex }
     let submit = SMPPPDU(
       .submitSM, sequence: 5,
-      body: .message(SMPPMessage(source: SMPPAddress("95588"), destination: SMPPAddress("8613800138000"), octets: [0x41])))
+      body: .message(
+        SMPPMessage(source: SMPPAddress("95588"), destination: SMPPAddress("8613800138000"), octets: [0x41])))
     func receipt(_ sequence: UInt32, _ word: String) -> SMPPPDU {
       SMPPPDU(
         .deliverSM, sequence: sequence,
@@ -150,15 +152,19 @@ import Testing
     for _ in 0..<300 {
       var text = ""
       for _ in 0..<Int.random(in: 0...8, using: &generator) {
-        let octets = (0..<Int.random(in: 0...80, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        let octets = (0..<Int.random(in: 0...80, using: &generator)).map { _ in
+          UInt8.random(in: 0...255, using: &generator)
+        }
         text += (Bool.random(using: &generator) ? "C " : "S ") + octets.hex + "\n"
       }
       _ = Inspection.lines(of: text)
     }
   }
 
-  @Test(.enabled(if: FileManager.default.fileExists(atPath: Fixtures.shared.appendingPathComponent("recordings/sms").path),
-    "the shared recordings are not beside the package"))
+  @Test(
+    .enabled(
+      if: FileManager.default.fileExists(atPath: Fixtures.shared.appendingPathComponent("recordings/sms").path),
+      "the shared recordings are not beside the package"))
   func `the shared recordings are those of this room`() throws {
     let folder = Fixtures.shared.appendingPathComponent("recordings/sms")
     for name in Fixtures.recordings {

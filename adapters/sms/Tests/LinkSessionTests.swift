@@ -15,7 +15,9 @@ import Testing
     Session(dialect: SMPPDialect(bind: bind, settings: smpp, profile: TextProfile()), settings: settings)
   }
 
-  private func bound(_ settings: LinkSettings = LinkSettings(window: 3), smpp: SMPPSettings = SMPPSettings(systemID: "u", password: "p")) -> Session {
+  private func bound(
+    _ settings: LinkSettings = LinkSettings(window: 3), smpp: SMPPSettings = SMPPSettings(systemID: "u", password: "p")
+  ) -> Session {
     var session = session(settings, smpp: smpp)
     _ = session.connected(at: start, wallClock: Timestamp(seconds: 0))
     var actions: [Session.Action] = []
@@ -52,7 +54,8 @@ import Testing
 
   @Test func `it binds as told, and a refused bind ends it with the reason`() {
     for (bind, command) in [
-      (SMPPSettings.Bind.transceiver, SMPPCommand.bindTransceiver), (.transmitter, .bindTransmitter), (.receiver, .bindReceiver),
+      (SMPPSettings.Bind.transceiver, SMPPCommand.bindTransceiver), (.transmitter, .bindTransmitter),
+      (.receiver, .bindReceiver),
     ] {
       var session = session(bind: bind)
       let first = session.connected(at: start, wallClock: Timestamp(seconds: 0))
@@ -94,7 +97,8 @@ import Testing
     actions = []
     session.received(SMPPPDU(.enquireLink, sequence: 44), at: start, into: &actions)
     session.received(
-      SMPPPDU(.deliverSM, sequence: 45, body: .message(SMPPMessage(source: SMPPAddress("1"), destination: SMPPAddress("2")))),
+      SMPPPDU(
+        .deliverSM, sequence: 45, body: .message(SMPPMessage(source: SMPPAddress("1"), destination: SMPPAddress("2")))),
       at: start, into: &actions)
     #expect(sent(actions).map(\.command) == [.enquireLink.response])
     #expect(sent(actions).first?.sequence == 44)
@@ -112,7 +116,9 @@ import Testing
     var actions: [Session.Action] = []
     for sequence in 1...3 {
       session.received(
-        SMPPPDU(.deliverSM, sequence: UInt32(sequence), body: .message(SMPPMessage(source: SMPPAddress("1"), destination: SMPPAddress("2")))),
+        SMPPPDU(
+          .deliverSM, sequence: UInt32(sequence),
+          body: .message(SMPPMessage(source: SMPPAddress("1"), destination: SMPPAddress("2")))),
         at: start, into: &actions)
     }
     #expect(sent(actions).map(\.status) == [.messageQueueFull])
@@ -157,13 +163,17 @@ import Testing
     session.tick(at: start + .seconds(1), into: &actions)
     #expect(texts(actions) == ["2", "3", "4"], "half the window, one more for the answer that came, in the old order")
     actions = []
-    for sequence in 6...8 { session.received(answer(UInt32(sequence), id: "\(sequence)"), at: start + .seconds(1), into: &actions) }
+    for sequence in 6...8 {
+      session.received(answer(UInt32(sequence), id: "\(sequence)"), at: start + .seconds(1), into: &actions)
+    }
     #expect(finished(actions).keys.sorted() == [2, 3, 4])
     #expect(texts(actions) == ["5", "6"])
   }
 
   @Test func `a peer that stays full defers what waits too long, and only that`() {
-    var session = bound(LinkSettings(window: 1, queueTimeout: .seconds(3), throttlePause: .seconds(10), throttlePauseMaximum: .seconds(10)))
+    var session = bound(
+      LinkSettings(
+        window: 1, queueTimeout: .seconds(3), throttlePause: .seconds(10), throttlePauseMaximum: .seconds(10)))
     var actions: [Session.Action] = []
     session.submit([part("1")], as: 1, at: start, into: &actions)
     session.received(answer(2, .throttled), at: start, into: &actions)
@@ -291,7 +301,8 @@ import Testing
   }
 
   @Test func `an SMSC's own codes mean what the link says`() {
-    let smpp = SMPPSettings(systemID: "u", password: "p", verdicts: [0x412: .reject(.unknownRecipient), 0x413: .throttle])
+    let smpp = SMPPSettings(
+      systemID: "u", password: "p", verdicts: [0x412: .reject(.unknownRecipient), 0x413: .throttle])
     var session = bound(smpp: smpp)
     var actions: [Session.Action] = []
     session.submit([part("1")], as: 1, at: start, into: &actions)
@@ -313,7 +324,8 @@ import Testing
     #expect(sent(actions).first?.body == .query(messageID: "abc", source: SMPPAddress("")))
     actions = []
     session.received(
-      SMPPPDU(.querySM.response, sequence: 2, body: .queryResult(messageID: "abc", finalDate: "", state: 2, errorCode: 0)),
+      SMPPPDU(
+        .querySM.response, sequence: 2, body: .queryResult(messageID: "abc", finalDate: "", state: 2, errorCode: 0)),
       at: start, into: &actions)
     guard case .queried(5, .delivered?)? = actions.first else { return #expect(Bool(false), "queried") }
     actions = []
@@ -343,7 +355,8 @@ import Testing
   }
 
   @Test func `a part's fields are written as its link wants them`() {
-    let dialect = SMPPDialect(bind: .transceiver, settings: SMPPSettings(systemID: "u", password: "p"), profile: TextProfile(method: .sar))
+    let dialect = SMPPDialect(
+      bind: .transceiver, settings: SMPPSettings(systemID: "u", password: "p"), profile: TextProfile(method: .sar))
     var outbound = part("hi")
     outbound.from = "MyBank"
     outbound.coding = .ucs2
@@ -365,10 +378,13 @@ import Testing
   @Test func `the outcome of a message is that of its parts`() {
     func combined(_ results: [PartResult]) -> Submission {
       PartResults(results, expected: results.count).combined(
-        link: "l", charged: results.count, reference: 1, at: Timestamp(seconds: 0), throttlePause: .seconds(1)).submission
+        link: "l", charged: results.count, reference: 1, at: Timestamp(seconds: 0), throttlePause: .seconds(1)
+      ).submission
     }
     let fault = Fault(.contentRefused, text: "no")
-    #expect(combined([.accepted(id: "1"), .accepted(id: nil)]) == .accepted(Receipt(peerID: nil, at: Timestamp(seconds: 0), parts: 2)))
+    #expect(
+      combined([.accepted(id: "1"), .accepted(id: nil)])
+        == .accepted(Receipt(peerID: nil, at: Timestamp(seconds: 0), parts: 2)))
     #expect(combined([.refused(.reject(.contentRefused), fault), .notSent(fault)]) == .rejected(fault))
     #expect(combined([.notSent(fault)]) == .deferred(fault, retryAfter: nil))
     #expect(combined([.refused(.retry(.peerFailure), fault)]) == .deferred(fault, retryAfter: nil))
@@ -376,8 +392,10 @@ import Testing
       return #expect(Bool(false), "in doubt")
     }
     guard case .inDoubt = combined([.unknown(fault), .notSent(fault)]) else { return #expect(Bool(false), "in doubt") }
-    guard case .inDoubt = PartResults([], expected: 1).combined(
-      link: "l", charged: 1, reference: 1, at: Timestamp(seconds: 0), throttlePause: .seconds(1)).submission
+    guard
+      case .inDoubt = PartResults([], expected: 1).combined(
+        link: "l", charged: 1, reference: 1, at: Timestamp(seconds: 0), throttlePause: .seconds(1)
+      ).submission
     else { return #expect(Bool(false), "in doubt") }
   }
 }

@@ -50,7 +50,9 @@ import Testing
   @Test(arguments: TextCoding.allCases) func `no octets make a decoder stop`(coding: TextCoding) {
     var generator = SeededGenerator(seed: 7)
     for _ in 0..<300 {
-      let octets = (0..<Int.random(in: 0...60, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      let octets = (0..<Int.random(in: 0...60, using: &generator)).map { _ in
+        UInt8.random(in: 0...255, using: &generator)
+      }
       _ = coding.decode(octets)
     }
   }
@@ -63,7 +65,8 @@ import Testing
   }
 
   @Test(arguments: [
-    (160, "a", 1), (161, "a", 2), (306, "a", 2), (307, "a", 3), (70, "中", 1), (71, "中", 2), (134, "中", 2), (135, "中", 3),
+    (160, "a", 1), (161, "a", 2), (306, "a", 2), (307, "a", 3), (70, "中", 1), (71, "中", 2), (134, "中", 2),
+    (135, "中", 3),
     (80, "€", 1), (81, "€", 2), (35, "😀", 1), (36, "😀", 2),
   ])
   func `a text takes as many parts as the standard says`(count: Int, of character: String, expected: Int) throws {
@@ -104,7 +107,9 @@ import Testing
     let alphabet = Array("abc@€{}é中国😀\n 【】")
     for method in [Segmentation.Method.udh8, .udh16, .sar] {
       for _ in 0..<60 {
-        let text = String((0..<Int.random(in: 0...700, using: &generator)).map { _ in alphabet.randomElement(using: &generator) ?? "a" })
+        let text = String(
+          (0..<Int.random(in: 0...700, using: &generator)).map { _ in alphabet.randomElement(using: &generator) ?? "a" }
+        )
         let cut = try parts(text, method)
         var joined: [UInt8] = []
         for part in cut.parts {
@@ -130,7 +135,8 @@ import Testing
   @Test func `a Latin-1 link takes only what GSM has too`() throws {
     let latin = try Segmentation(text: "é€", codings: [.latin1, .ucs2], method: .udh8, reference: 1, maximumParts: 1)
     #expect(latin.coding == .ucs2)
-    let plain = try Segmentation(text: "café £", codings: [.latin1, .ucs2], method: .udh8, reference: 1, maximumParts: 1)
+    let plain = try Segmentation(
+      text: "café £", codings: [.latin1, .ucs2], method: .udh8, reference: 1, maximumParts: 1)
     #expect(plain.parts[0].octets == [0x63, 0x61, 0x66, 0xe9, 0x20, 0xa3])
   }
 
@@ -166,7 +172,8 @@ import Testing
   // MARK: User data header
 
   @Test(arguments: [
-    ("050003210201", 0x21, false, 2, 1), ("060804123403 02".replacingOccurrences(of: " ", with: ""), 0x1234, true, 3, 2),
+    ("050003210201", 0x21, false, 2, 1),
+    ("060804123403 02".replacingOccurrences(of: " ", with: ""), 0x1234, true, 3, 2),
     ("0b05040b8423f0000321 0302".replacingOccurrences(of: " ", with: ""), 0x21, false, 3, 2),
   ])
   func `a concatenation is found behind other elements`(

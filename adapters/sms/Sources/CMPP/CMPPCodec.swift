@@ -44,7 +44,8 @@ extension CMPPPDU {
       return .connected(status: status, authenticator: authenticator, version: version)
     case .submit: return readSubmit(version: version, from: &reader)
     case .submit.response, .deliver.response:
-      guard let id = reader.uint64(), let result = reader.remaining >= 4 ? reader.uint32() : reader.uint8().map(UInt32.init)
+      guard let id = reader.uint64(),
+        let result = reader.remaining >= 4 ? reader.uint32() : reader.uint8().map(UInt32.init)
       else { return nil }
       return .result(messageID: id, result: result)
     case .deliver: return readDeliver(version: version, from: &reader)

@@ -77,12 +77,14 @@ struct CMPPDialect: LinkDialect {
     case .connected(let status, let authenticator, let answered):
       guard status == 0 else {
         let code: Fault.Code = status == 2 || status == 3 ? .authentication : .protocolViolation
-        return .loginAnswer(Fault(code, peerCode: String(status), text: "CMPP_CONNECT: " + CMPPConnectStatus.name(status)))
+        return .loginAnswer(
+          Fault(code, peerCode: String(status), text: "CMPP_CONNECT: " + CMPPConnectStatus.name(status)))
       }
       if settings.verifiesGateway {
         let honest = CMPPAuthenticator.gatewayCandidates(status: status, client: proof, secret: settings.sharedSecret)
         guard honest.contains(authenticator) else {
-          return .loginAnswer(Fault(.authentication, text: "AuthenticatorISMG is wrong: not the gateway we share a secret with"))
+          return .loginAnswer(
+            Fault(.authentication, text: "AuthenticatorISMG is wrong: not the gateway we share a secret with"))
         }
       }
       if answered > 0, answered < 0x30 { version = .v20 }

@@ -75,6 +75,7 @@ final class InboundTaker: Sendable {
   }
 
   var lastArrivalAt: Timestamp? { lastArrival.withLock { $0 } }
+  func noteArrival(at time: Timestamp) { lastArrival.withLock { $0 = time } }
   private var elapsed: Duration { ContinuousClock.now - began }
 
   // MARK: What the submitting side tells
@@ -104,7 +105,7 @@ final class InboundTaker: Sendable {
         $0.noteLate(answer, part: part, wireIdentity: wireIdentity, link: arrival.link, rule: rule)
       }
     case .reading(let reading):
-      lastArrival.withLock { $0 = arrival.receivedAt }
+      noteArrival(at: arrival.receivedAt)
       switch reading {
       case .unreadable(let reason):
         let acceptance = await accept(
@@ -298,7 +299,8 @@ final class InboundTaker: Sendable {
     let concatenation = token.short.concatenation
     let reason = Arrival.Unreadable(
       code: "part-waiting",
-      text: "part \(concatenation?.number ?? 0) of \(concatenation?.total ?? 0) of a long message; kept while the rest is "
+      text:
+        "part \(concatenation?.number ?? 0) of \(concatenation?.total ?? 0) of a long message; kept while the rest is "
         + "awaited, and part of the message when it is offered")
     let acceptance = await accept(
       Arrival(

@@ -49,7 +49,9 @@ public struct KeywordTable: Hashable, Sendable {
       if value == 0x20, scalars.last == " " { continue }
       if let narrow = Unicode.Scalar(value) { scalars.append(narrow) }
     }
-    let marks: Set<Unicode.Scalar> = [" ", ".", "!", "?", ",", ";", ":", "。", "\"", "'", "“", "”", "‘", "’", "【", "】", "(", ")"]
+    let marks: Set<Unicode.Scalar> = [
+      " ", ".", "!", "?", ",", ";", ":", "。", "\"", "'", "“", "”", "‘", "’", "【", "】", "(", ")",
+    ]
     while let first = scalars.first, marks.contains(first) { scalars.removeFirst() }
     while let last = scalars.last, marks.contains(last) { scalars.removeLast() }
     return String(scalars).uppercased()

@@ -81,7 +81,8 @@ public struct NumberPlan: Hashable, Sendable {
   /// The significant national number; nil if it is none.
   private func subscriber(_ digits: String) -> String? {
     guard countryCode == "86" else {
-      let bare = !trunkPrefix.isEmpty && digits.hasPrefix(trunkPrefix) ? String(digits.dropFirst(trunkPrefix.count)) : digits
+      let bare =
+        !trunkPrefix.isEmpty && digits.hasPrefix(trunkPrefix) ? String(digits.dropFirst(trunkPrefix.count)) : digits
       return (6...12).contains(bare.count) && bare.first != "0" && (bare != digits || digits.count <= 10) ? bare : nil
     }
     let bare = digits.hasPrefix("0") ? String(digits.dropFirst()) : digits

@@ -49,10 +49,12 @@ public struct ReceiptReader: Hashable, Sendable {
   }
 
   /// Nil if it is an ordinary message.
-  public func read(esmClass: UInt8, octets: [UInt8], coding: TextCoding, parameters: [SMPPParameter]) -> ReceiptReading? {
+  public func read(esmClass: UInt8, octets: [UInt8], coding: TextCoding, parameters: [SMPPParameter]) -> ReceiptReading?
+  {
     let kind = esmClass & 0x3c
     let receiptedID = parameters[.receiptedMessageID].map { $0.string.trimmed }.flatMap { $0.isEmpty ? nil : $0 }
-    let declared = kind == 0x04 || kind == 0x20
+    let isIntermediate = kind & 0x20 != 0
+    let declared = kind & 0x1c == 0x04 || isIntermediate
     let acknowledgement = kind == 0x08 || kind == 0x10
     let startsWithID = Self.beginsWithID(octets, coding: coding)
     // Most messages are none: what could not be a receipt by any rule is not searched for one.
@@ -92,12 +94,11 @@ public struct ReceiptReader: Hashable, Sendable {
       state = .pending
       agreement = text?.stat == nil && stateParameter != nil ? .parametersOnly : .textOnly
     }
-    let intermediate = kind == 0x20
-    if intermediate { state = .pending }
+    if isIntermediate { state = .pending }
     return ReceiptReading(
       rawID: textID ?? receiptedID, otherID: textID != nil && receiptedID != textID ? receiptedID : nil, word: word,
       state: state, agreement: agreement, errorCode: text?.error ?? networkError(parameters),
-      doneAt: text?.doneDate.flatMap { timestamp($0) }, intermediate: intermediate, text: text)
+      doneAt: text?.doneDate.flatMap { timestamp($0) }, intermediate: isIntermediate, text: text)
   }
 
   /// Of a CMPP report: vendor words (`MK:0001`, `CB:0007`) are failures. Source: specs/sms.md §8.

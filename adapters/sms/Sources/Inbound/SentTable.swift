@@ -77,6 +77,7 @@ struct SentTable {
     sent.answers[part] = answer
     if case .accepted(let id?) = answer {
       let key = Self.scoped(link, rule.canonicalResponse(id))
+      sent.answers[part] = .accepted(id: key)
       byID[key] = (number, part)
       sent.keys.append(key)
       if part == 0 { sent.peerID = key }

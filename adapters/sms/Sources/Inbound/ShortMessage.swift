@@ -46,7 +46,11 @@ extension SMPPPDU {
     var octets = message.octets
     if let payload = parameters[.messagePayload]?.value {
       // Both at once is against §5.3.2.32; short_message is then taken, as Kannel takes it, and the payload stays in raw.
-      if octets.isEmpty { octets = payload } else if !payload.isEmpty { defects.append("short_message and message_payload") }
+      if octets.isEmpty {
+        octets = payload
+      } else if !payload.isEmpty {
+        defects.append("short_message and message_payload")
+      }
     }
     let coding = DataCoding.coding(message.dataCoding, on: profile)
     var short = ShortMessage(

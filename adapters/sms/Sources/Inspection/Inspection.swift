@@ -88,7 +88,8 @@ public struct Inspection {
   private mutating func run(_ recording: Recording) {
     for entry in recording.entries {
       switch entry.event {
-      case .unreadable(let reason): append(entry, side: nil, [("record", .string("error")), ("error", .string(reason))])
+      case .unreadable(let reason):
+        append(entry, side: nil, [("record", .string("error")), ("error", .string(reason))])
       case .closes(let side):
         finish(side, at: entry)
         // A later segment belongs to a new connection.
@@ -137,7 +138,10 @@ public struct Inspection {
         entry, side: side,
         [
           ("record", .string("error")),
-          ("error", .string("bad \(field) \(error.length) (\(error.length.hexLiteral)): out of bounds, the stream ends here")),
+          (
+            "error",
+            .string("bad \(field) \(error.length) (\(error.length.hexLiteral)): out of bounds, the stream ends here")
+          ),
           (field, .int(Int(error.length))), ("octets", .string((splitters[side]?.leftOver ?? []).hex)),
         ])
     }

@@ -73,7 +73,8 @@ struct MessageTrace {
     case .submitSM.response, .deliverSM.response, .dataSM.response, .submitMulti.response, .genericNack:
       var id: String?
       if case .messageID(let text) = pdu.body, !text.isEmpty { id = text }
-      answer(pdu.sequence, from: side, accepted: pdu.status == .ok && pdu.command != .genericNack,
+      answer(
+        pdu.sequence, from: side, accepted: pdu.status == .ok && pdu.command != .genericNack,
         status: pdu.command == .genericNack ? "generic_nack " + pdu.status.name : pdu.status.name, messageID: id)
     default: break
     }
@@ -175,11 +176,17 @@ struct MessageTrace {
     var out: [(String, JSONText)] = [
       ("record", .string("message")), ("kind", .string(message.mobileOriginated ? "MO" : "MT")),
       ("from", .string(message.short.from)), ("from_canonical", .string(from.canonical)),
-      ("to", message.destinations.count == 1
-        ? .string(message.destinations[0]) : .array(message.destinations.map { .string($0) })),
-      ("to_canonical", message.destinations.count == 1
-        ? .string(options.numbers.address(message.destinations[0]).canonical)
-        : .array(message.destinations.map { .string(options.numbers.address($0).canonical) })),
+      (
+        "to",
+        message.destinations.count == 1
+          ? .string(message.destinations[0]) : .array(message.destinations.map { .string($0) })
+      ),
+      (
+        "to_canonical",
+        message.destinations.count == 1
+          ? .string(options.numbers.address(message.destinations[0]).canonical)
+          : .array(message.destinations.map { .string(options.numbers.address($0).canonical) })
+      ),
       ("coding", .string(message.short.coding.rawValue)), ("text", .string(message.text)),
       ("parts", .int(message.total)), ("received_parts", .int(message.parts.count)),
       ("complete", .bool(message.missing.isEmpty)),

@@ -47,7 +47,8 @@ public struct Recording: Sendable {
         entries.append(Entry(line: offset + 1, time: nil, event: .segment(side ?? .server, octets)))
       } else {
         entries.append(
-          Entry(line: offset + 1, time: nil, event: .unreadable("neither a comment nor hexadecimal: \(line.prefix(40))")))
+          Entry(
+            line: offset + 1, time: nil, event: .unreadable("neither a comment nor hexadecimal: \(line.prefix(40))")))
       }
     }
   }

@@ -114,7 +114,8 @@ public enum KannelCallbacks {
     let key = text("id").map { "\(link)/dlr/\($0)/\(bits.map { String($0) } ?? "")" }
     guard let bits, text("attempt") != nil || text("fid") != nil else {
       return Reading(
-        content: .unreadable(.init(code: "bad-callback", text: "no `d` or no `attempt` in Kannel's call")), from: recipient,
+        content: .unreadable(.init(code: "bad-callback", text: "no `d` or no `attempt` in Kannel's call")),
+        from: recipient,
         to: "", wireKey: key)
     }
     // The SMSC's own receipt text stands in %A; `ACK/`, `NACK/0x0000000b/…` are Kannel's.

@@ -1,6 +1,6 @@
 import AsyncHTTPClient
 import Channels
-import Logging
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -42,8 +42,10 @@ public struct KannelSettings: Hashable, Sendable {
 /// it has a store, and answers without a message id: our own name for the attempt goes into the dlr-url and comes back.
 final class KannelLink: SMSLink {
   private struct State {
-    var link = LinkStatus(state: .up, since: Timestamp(seconds: 0), text: nil)
+    var link: LinkStatus
     var free: Int
+    /// There while the link is run.
+    var client: HTTPClient?
     var waiting = FIFO<CheckedContinuation<Void, Never>>()
   }
 
@@ -66,7 +68,8 @@ final class KannelLink: SMSLink {
     self.profile = profile
     self.defaultSender = defaultSender
     self.wallClock = wallClock
-    state = Mutex(State(link: LinkStatus(state: .up, since: wallClock(), text: nil), free: settings.concurrency))
+    state = Mutex(
+      State(link: LinkStatus(state: .down, since: wallClock(), text: "\(name): not run"), free: settings.concurrency))
   }
 
   var reportsDelivery: Bool { settings.callbackURL != nil }
@@ -75,7 +78,24 @@ final class KannelLink: SMSLink {
   /// As the last request found it; there is no connection to watch.
   var status: LinkStatus { state.withLock { $0.link } }
 
-  func run(sink: @escaping @Sendable (LinkArrival) -> Void) async { await drainSignal.wait() }
+  func run(sink: @escaping @Sendable (LinkArrival) -> Void) async {
+    var configuration = HTTPClient.Configuration()
+    // One attempt to connect: whether anything was sent must be known, and trying again is not ours.
+    configuration.connectionPool.retryConnectionEstablishment = false
+    configuration.timeout.connect = .seconds(5)
+    let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    state.withLock {
+      $0.client = client
+      $0.link = LinkStatus(state: .up, since: wallClock(), text: nil)
+    }
+    await drainSignal.wait()
+    // Submissions under way hold the places; when all are free none is left.
+    for _ in 0..<settings.concurrency { await acquire() }
+    state.withLock { $0.client = nil }
+    for _ in 0..<settings.concurrency { release() }
+    // A client that does not close cleanly is gone all the same.
+    try? await client.shutdown()
+  }
   func beginDrain() { drainSignal.raise() }
   func query(messageID: String) async -> DeliveryReport.State? { nil }
 
@@ -125,17 +145,24 @@ final class KannelLink: SMSLink {
   }
 
   private func send(_ query: [(String, String)], parts: Int) async -> Submission {
+    guard let client = state.withLock({ $0.client }) else {
+      return .deferred(Fault(.connection, text: "the link is not run"), retryAfter: nil)
+    }
     let text = query.map { "\($0.0)=\(PercentCoding.encode($0.1))" }.joined(separator: "&")
-    let request = HTTPClientRequest(url: settings.sendURL + "?" + text)
+    var request = HTTPClientRequest(url: settings.sendURL + "?" + text)
+    // A kept connection that Kannel closes at this moment would leave a doubt that a new one does not.
+    request.headers.add(name: "Connection", value: "close")
     let response: HTTPClientResponse
     let body: String
     do {
-      response = try await HTTPClient.shared.execute(
+      response = try await client.execute(
         request, timeout: .milliseconds(settings.timeout.wholeMilliseconds))
       body = String(buffer: try await response.body.collect(upTo: 4_096)).trimmed
     } catch let error as NIOConnectionError {
       return .deferred(Fault(.connection, text: "\(error)"), retryAfter: .seconds(2))
-    } catch let error as HTTPClientError where error == .connectTimeout {
+    } catch let error as IOError where Self.unreachable.contains(error.errnoCode) {
+      return .deferred(Fault(.connection, text: "\(error)"), retryAfter: .seconds(2))
+    } catch let error as HTTPClientError where error == .connectTimeout || error == .alreadyShutdown {
       return .deferred(Fault(.connection, text: "\(error)"), retryAfter: .seconds(2))
     } catch {
       // The request may have been read before the connection broke.
@@ -144,6 +171,9 @@ final class KannelLink: SMSLink {
     let code = Int(response.status.code)
     return Self.outcome(status: code, body: body, parts: parts, at: wallClock())
   }
+
+  /// Nothing was sent when connecting ends so.
+  private static let unreachable: Set<CInt> = [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENETDOWN]
 
   /// Kannel's replies, exactly as seen. Source: specs/sms.md §3.
   static func outcome(status: Int, body: String, parts: Int, at now: Timestamp) -> Submission {

@@ -101,7 +101,8 @@ extension SMPPPDU {
     }
   }
 
-  private static func readMessage(_ reader: inout OctetReader, _ defects: inout [String]) throws(Missing) -> SMPPMessage {
+  private static func readMessage(_ reader: inout OctetReader, _ defects: inout [String]) throws(Missing) -> SMPPMessage
+  {
     var message = SMPPMessage(
       serviceType: try text("service_type", &reader), source: try address("source_addr", &reader),
       destination: try address("destination_addr", &reader))

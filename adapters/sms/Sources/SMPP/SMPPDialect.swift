@@ -161,7 +161,8 @@ struct SMPPDialect: LinkDialect {
   static func relativeTime(_ duration: Duration) -> String {
     let seconds = min(max(duration.components.seconds, 1), 30 * 86_400)
     func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-    return "0000" + two(seconds / 86_400) + two(seconds / 3_600 % 24) + two(seconds / 60 % 60) + two(seconds % 60) + "000R"
+    return "0000" + two(seconds / 86_400) + two(seconds / 3_600 % 24) + two(seconds / 60 % 60) + two(seconds % 60)
+      + "000R"
   }
 
   func query(messageID: String, sequence: UInt32) -> SMPPPDU? {

@@ -337,7 +337,8 @@ final class LinkHandler<Dialect: LinkDialect>: ChannelInboundHandler {
     for request in left ?? [] {
       switch request {
       case .submit(_, let parts, let continuation):
-        continuation.resume(returning: parts.map { _ in .notSent(Fault(.connection, text: "the connection is closed")) })
+        continuation.resume(
+          returning: parts.map { _ in .notSent(Fault(.connection, text: "the connection is closed")) })
       case .query(_, _, let continuation): continuation.resume(returning: nil)
       case .cancel, .answer, .drain: break
       }

@@ -212,7 +212,8 @@ struct LinkSession<Dialect: LinkDialect> {
     }
     let isFull = pausedUntil != nil
     removeOverdue(
-      at: now, fault: Fault(isFull ? .throttled : .timeout, text: isFull ? "the peer is full" : "the window stayed full"),
+      at: now,
+      fault: Fault(isFull ? .throttled : .timeout, text: isFull ? "the peer is full" : "the window stayed full"),
       into: &actions)
     switch state {
     case .loggingIn(let since):
@@ -299,7 +300,8 @@ struct LinkSession<Dialect: LinkDialect> {
     again.isEmpty ? queue.popFirst() : again.removeFirst()
   }
 
-  private mutating func settle(_ sequence: UInt32, _ answer: PartAnswer, at now: Instant, into actions: inout [Action]) {
+  private mutating func settle(_ sequence: UInt32, _ answer: PartAnswer, at now: Instant, into actions: inout [Action])
+  {
     guard case .part(let queued)? = pending[sequence] else {
       if let known = late.removeValue(forKey: sequence) {
         actions.append(.late(known.ticket, part: known.index, answer))
@@ -340,7 +342,9 @@ struct LinkSession<Dialect: LinkDialect> {
 
   private mutating func removeOverdue(at now: Instant, fault: Fault, into actions: inout [Action]) {
     // Deadlines grow along the queue, so its head tells.
-    guard queue.first.map({ $0.deadline <= now }) == true || again.contains(where: { $0.deadline <= now }) else { return }
+    guard queue.first.map({ $0.deadline <= now }) == true || again.contains(where: { $0.deadline <= now }) else {
+      return
+    }
     removeWaiting(where: { $0.deadline <= now }, fault: fault, into: &actions)
   }
 

@@ -63,7 +63,9 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     state.withLock { state in
       let up = state.isUp.values.filter { $0 }.count
       let all = description.dialects.count
-      let canSubmit = description.dialects.indices.contains { state.isUp[$0] == true && description.dialects[$0].submits }
+      let canSubmit = description.dialects.indices.contains {
+        state.isUp[$0] == true && description.dialects[$0].submits
+      }
       let throttled = state.connections.values.contains { $0.inbox.withLock { $0.isThrottled } }
       if up == all {
         return throttled
@@ -72,7 +74,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
       }
       let fault = state.lastFault.map { ": " + $0.text } ?? ""
       return LinkStatus(
-        state: canSubmit ? .degraded : .down, since: state.since, text: "\(name): \(up) of \(all) sessions are up\(fault)")
+        state: canSubmit ? .degraded : .down, since: state.since,
+        text: "\(name): \(up) of \(all) sessions are up\(fault)")
     }
   }
 
@@ -101,6 +104,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
           switch event {
           case .loggedIn:
             ending.withLock { $0.loggedIn = true }
+            // Here and not after `connect`: whoever sees the link up must find its session.
+            self.state.withLock { $0.connections[slot] = connection }
             self.note(slot, isUp: true, fault: nil)
           case .ended(let fault):
             ending.withLock { $0.fault = fault }
@@ -192,18 +197,22 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     }
     guard let connection = pick() else {
       let text = state.withLock { $0.lastFault?.text } ?? "the link is down"
-      return LinkSubmission(.deferred(Fault(.connection, text: "\(name): \(text)"), retryAfter: description.settings.reconnectDelay))
+      return LinkSubmission(
+        .deferred(Fault(.connection, text: "\(name): \(text)"), retryAfter: description.settings.reconnectDelay))
     }
     let results = await connection.submit(parts, as: ticket)
     if results.contains(where: { if case .unknown = $0 { true } else { false } }) {
       state.withLock { state in
         state.doubtful[ticket] = dispatch.wireIdentity
         state.doubtfulOrder.append(ticket)
-        if state.doubtfulOrder.count > 10_000, let oldest = state.doubtfulOrder.popFirst() { state.doubtful[oldest] = nil }
+        if state.doubtfulOrder.count > 10_000, let oldest = state.doubtfulOrder.popFirst() {
+          state.doubtful[oldest] = nil
+        }
       }
     }
     return PartResults(results, expected: parts.count).combined(
-      link: name, charged: charged, reference: reference, at: wallClock(), throttlePause: description.settings.throttlePause)
+      link: name, charged: charged, reference: reference, at: wallClock(),
+      throttlePause: description.settings.throttlePause)
   }
 
   func query(messageID: String) async -> DeliveryReport.State? {
@@ -262,7 +271,9 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
   private func destination(_ to: Address) -> (digits: String, international: Bool) {
     guard to.canonical.hasPrefix("+") else { return (to.canonical, false) }
     let digits = String(to.canonical.dropFirst())
-    if let code = description.nationalCode, digits.hasPrefix(code) { return (String(digits.dropFirst(code.count)), false) }
+    if let code = description.nationalCode, digits.hasPrefix(code) {
+      return (String(digits.dropFirst(code.count)), false)
+    }
     return (digits, true)
   }
 }

@@ -52,7 +52,8 @@ struct CharsetConverter: ~Copyable {
     let out = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, written in
       var source = octets
       source.withUnsafeMutableBytes { raw in
-        var input: UnsafeMutablePointer<CChar>? = raw.baseAddress?.advanced(by: start).assumingMemoryBound(to: CChar.self)
+        var input: UnsafeMutablePointer<CChar>? = raw.baseAddress?.advanced(by: start).assumingMemoryBound(
+          to: CChar.self)
         var inputLeft = length
         let base = UnsafeMutableRawPointer(buffer.baseAddress)
         var output: UnsafeMutablePointer<CChar>? = base?.assumingMemoryBound(to: CChar.self)

@@ -70,7 +70,9 @@ public struct Segmentation: Hashable, Sendable {
     units = atoms.units
     let cut = atoms.cut(single: limits.single, part: limits.part)
     var charged = cut.count
-    if let counted { charged = Atoms(text: counted, coding: coding).cut(single: limits.single, part: limits.part).count }
+    if let counted {
+      charged = Atoms(text: counted, coding: coding).cut(single: limits.single, part: limits.part).count
+    }
     chargedParts = charged
     guard max(charged, cut.count) <= min(maximumParts, 255) else { throw .tooManyParts(max(charged, cut.count)) }
     if cut.count == 1 || method == .payload {
