@@ -107,6 +107,7 @@ enum ESMTPSession {
       sources.append(source)
       smtp_set_reverse_path(message, letter.from.isEmpty ? nil : letter.from)
       smtp_set_messagecb(message, giveMessage, source)
+      smtp_size_set_estimate(message, UInt(letter.bytes.count))
       smtp_dsn_set_envid(message, letter.envelopeID)
       smtp_dsn_set_ret(message, Ret_HDRS)
       guard let recipient = smtp_add_recipient(message, letter.to) else {
@@ -136,7 +137,7 @@ enum ESMTPSession {
       trace.mail = reply(smtp_reverse_path_status(handle.message).pointee)
       trace.recipient = reply(smtp_recipient_status(handle.recipient).pointee)
       trace.transfer = reply(smtp_message_transfer_status(handle.message).pointee)
-      trace.wasHandedOver = source.pointee.isExhausted
+      trace.wasHandedOver = source.pointee.isExhausted && !source.pointee.isBroken
       return trace
     }
   }
@@ -157,6 +158,8 @@ enum ESMTPSession {
     var offset: Int
     /// The end was read: the final dot follows at once.
     var isExhausted: Bool
+    /// A write failed before the end was read: the final dot cannot have left.
+    var isBroken = false
 
     static func make(_ bytes: [UInt8]) -> UnsafeMutablePointer<Source> {
       let start = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
@@ -169,6 +172,9 @@ enum ESMTPSession {
 
   private static let giveMessage: smtp_messagecb_t = { _, length, argument in
     guard let source = argument?.assumingMemoryBound(to: Source.self) else { return nil }
+    // libesmtp goes on asking after a failed write, and says nothing of it; the thread's errno does.
+    if source.pointee.offset > 0, errno == EPIPE || errno == ECONNRESET { source.pointee.isBroken = true }
+    errno = 0
     guard let length else {
       source.pointee.offset = 0
       source.pointee.isExhausted = false
