@@ -11,9 +11,12 @@ struct InspectEmail: AsyncParsableCommand {
     commandName: "email", abstract: "Read mails (RFC 5322 files) and print what Liaison makes of them.")
 
   @Argument(help: "Files, one mail each.") var files: [String]
+  @Option(help: "Read the files again and again for so many seconds and print how many mails that were a second.")
+  var bench: Int?
 
   func run() async throws {
     let reader = MailReader()
+    if let bench { return try await measure(reader, seconds: bench) }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     var failed = false
@@ -34,6 +37,25 @@ struct InspectEmail: AsyncParsableCommand {
       }
     }
     if failed { throw ExitCode(1) }
+  }
+
+  /// Reading alone, in memory and on the one thread of reading: nothing is stored.
+  private func measure(_ reader: MailReader, seconds: Int) async throws {
+    let mails = try files.map { [UInt8](try Data(contentsOf: URL(fileURLWithPath: $0))) }
+    guard !mails.isEmpty else { throw ValidationError("no file to read") }
+    let bytes = mails.reduce(0) { $0 + $1.count }
+    let clock = ContinuousClock()
+    let start = clock.now
+    var rounds = 0
+    while clock.now - start < .seconds(max(1, seconds)) {
+      for mail in mails { _ = try await reader.read(mail) }
+      rounds += 1
+    }
+    let (whole, atto) = (clock.now - start).components
+    let elapsed = Double(whole) + Double(atto) / 1e18
+    let rate = Double(rounds * mails.count) / elapsed
+    let megabytes = Double(rounds * bytes) / elapsed / 1e6
+    try printLine(Data(String(format: "%.0f mails/s, %.1f MB/s, one thread", rate, megabytes).utf8))
   }
 
   private func printLine(_ json: Data) throws {

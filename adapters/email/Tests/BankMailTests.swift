@@ -29,6 +29,14 @@ final class BankMail: Sendable {
   }
   func start() throws { try run(["start", directory.path, "\(base)"] + options) }
   func stop() throws { try run(["stop", directory.path]) }
+  /// The mailbox server dies at once, Postfix is stopped.
+  func crash() throws {
+    let file = directory.appendingPathComponent("run/master.pid")
+    let text = try String(contentsOf: file, encoding: .utf8).trimmedBlanks
+    if let process = pid_t(text) { kill(process, SIGKILL) }
+    try FileManager.default.removeItem(at: file)
+    try stop()
+  }
 
   var smtp: Int { base }
   var submission: Int { base + 1 }
@@ -44,15 +52,19 @@ final class BankMail: Sendable {
     }
   }
 
+  /// Not by Foundation's Process: that waits until every descendant has gone, and these are daemons.
   private func run(_ arguments: [String]) throws {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/bin/bash")
-    process.arguments = [bankMail] + arguments
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw POSIXError(.EIO) }
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    for descriptor in 0...2 { posix_spawn_file_actions_addopen(&actions, Int32(descriptor), "/dev/null", O_RDWR, 0) }
+    let words = (["/bin/bash", bankMail] + arguments).map { strdup($0) } + [nil]
+    defer { for word in words { free(word) } }
+    var process = pid_t()
+    guard posix_spawn(&process, "/bin/bash", &actions, nil, words, environ) == 0 else { throw POSIXError(.EIO) }
+    var status: Int32 = 0
+    waitpid(process, &status, 0)
+    guard status == 0 else { throw POSIXError(.EIO) }
   }
 
   /// Eight ports in a row that are free now.
@@ -171,7 +183,7 @@ struct BankMailTests {
     let ledger = Ledger()
     let adapter = EmailAdapter(
       settings: settings(
-        submission: MailSubmissionSettings(host: "127.0.0.1", port: bank.submission, hostName: "liaison.example", tls: .starttls, caFile: bank.caFile, user: "service", password: "secret"),
+        submission: MailSubmissionSettings(host: "localhost", port: bank.submission, hostName: "liaison.example", tls: .starttls, caFile: bank.caFile, user: "service", password: "secret"),
         listener: MailListenerSettings(wire: .lmtp, port: port)))
     try await running(adapter, ledger) {
       let customer = self.customer(bank)
@@ -272,7 +284,7 @@ struct BankMailTests {
       #expect(await ledger.wait { await $0.subjects == ["before", "idle"] })
       #expect(await ledger.wait { _ in bank.files(user: "service", folder: ".Done").count == 2 })
       // The server is restarted: fetching resumes by itself.
-      try bank.stop()
+      try bank.crash()
       #expect(await ledger.wait { _ in await adapter.health.state != .up })
       try bank.start()
       await mail("after restart")

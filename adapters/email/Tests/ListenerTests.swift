@@ -143,3 +143,47 @@ private final class Peer: @unchecked Sendable {
     #expect(await adapter.health.state == .stopped)
   }
 }
+
+@Suite struct SecureListenerTests {
+  @Test func `mail comes in by SMTP under STARTTLS, and nothing without it where it is demanded`() async throws {
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("tls-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    // A directory left behind under /tmp harms nobody.
+    defer { try? FileManager.default.removeItem(at: directory) }
+    let certificate = directory.appendingPathComponent("cert.pem").path
+    let key = directory.appendingPathComponent("key.pem").path
+    let openssl = Process()
+    openssl.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+    openssl.arguments = [
+      "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+      "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate,
+    ]
+    openssl.standardError = FileHandle.nullDevice
+    try openssl.run()
+    openssl.waitUntilExit()
+    var listener = MailListenerSettings(wire: .smtp, port: 0)
+    listener.certificateFile = certificate
+    listener.keyFile = key
+    listener.requiresTLS = true
+    let adapter = EmailAdapter(
+      settings: EmailSettings(
+        name: "service", composer: .init(mailbox: "service@bank.example"), signingKeys: testKeys, listener: listener))
+    let ledger = Ledger()
+    try await running(adapter, ledger) {
+      _ = await ledger.wait { _ in adapter.listenerPort != nil }
+      let port = try #require(adapter.listenerPort)
+      func sender(_ tls: MailSubmissionSettings.TLS) -> EmailAdapter {
+        EmailAdapter(
+          settings: EmailSettings(
+            name: "sender", composer: .init(mailbox: "kehu@example.cn"), signingKeys: testKeys,
+            submission: MailSubmissionSettings(
+              host: "localhost", port: port, tls: tls, caFile: certificate, timeoutSeconds: 5, transferTimeoutSeconds: 5)))
+      }
+      let open = sender(.none)
+      #expect(Wanted(await open.submit(dispatch(to: "service@bank.example", adapter: open))) == .deferred)
+      let secure = sender(.starttls)
+      #expect(Wanted(await secure.submit(dispatch(to: "service@bank.example", subject: "安全", adapter: secure))) == .accepted)
+      #expect(await ledger.subjects == ["安全"])
+    }
+  }
+}

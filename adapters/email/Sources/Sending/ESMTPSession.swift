@@ -107,6 +107,7 @@ enum ESMTPSession {
       sources.append(source)
       smtp_set_reverse_path(message, letter.from.isEmpty ? nil : letter.from)
       smtp_set_messagecb(message, giveMessage, source)
+      smtp_size_set_estimate(message, UInt(letter.bytes.count))
       smtp_dsn_set_envid(message, letter.envelopeID)
       smtp_dsn_set_ret(message, Ret_HDRS)
       guard let recipient = smtp_add_recipient(message, letter.to) else {
@@ -116,8 +117,7 @@ enum ESMTPSession {
       smtp_dsn_set_notify(recipient, notify_flags(Notify_FAILURE.rawValue | Notify_DELAY.rawValue))
       handles.append((message, recipient))
     }
-    errno = 0
-    let result = smtp_start_session(session)
+    let result = BrokenPipe.watched { smtp_start_session(session) }
     var error = ""
     if result == 0 {
       var text = [CChar](repeating: 0, count: 256)
@@ -136,7 +136,7 @@ enum ESMTPSession {
       trace.mail = reply(smtp_reverse_path_status(handle.message).pointee)
       trace.recipient = reply(smtp_recipient_status(handle.recipient).pointee)
       trace.transfer = reply(smtp_message_transfer_status(handle.message).pointee)
-      trace.wasHandedOver = source.pointee.isExhausted
+      trace.wasHandedOver = source.pointee.isExhausted && !source.pointee.isBroken
       return trace
     }
   }
@@ -148,6 +148,41 @@ enum ESMTPSession {
     return reply
   }
 
+  // MARK: What libesmtp does not say
+
+  /// libesmtp goes on asking for data after a failed write and reports nothing. But a write to a connection the peer
+  /// has reset raises SIGPIPE on the writing thread: blocked there, it stays pending and can be looked for.
+  private enum BrokenPipe {
+    static func watched<T>(_ body: () -> T) -> T {
+      var before = sigset_t()
+      var pipe = set
+      pthread_sigmask(SIG_BLOCK, &pipe, &before)
+      defer {
+        _ = happened()
+        pthread_sigmask(SIG_SETMASK, &before, nil)
+      }
+      return body()
+    }
+
+    /// True once for each time it was raised since the last look.
+    static func happened() -> Bool {
+      var pending = sigset_t()
+      sigpending(&pending)
+      guard sigismember(&pending, SIGPIPE) == 1 else { return false }
+      var pipe = set
+      var zero = timespec()
+      sigtimedwait(&pipe, nil, &zero)
+      return true
+    }
+
+    private static var set: sigset_t {
+      var set = sigset_t()
+      sigemptyset(&set)
+      sigaddset(&set, SIGPIPE)
+      return set
+    }
+  }
+
   // MARK: What libesmtp calls
 
   /// The bytes of one message as libesmtp asks for them.
@@ -157,6 +192,8 @@ enum ESMTPSession {
     var offset: Int
     /// The end was read: the final dot follows at once.
     var isExhausted: Bool
+    /// A write failed before the end was read: the final dot cannot have left.
+    var isBroken = false
 
     static func make(_ bytes: [UInt8]) -> UnsafeMutablePointer<Source> {
       let start = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
@@ -169,6 +206,7 @@ enum ESMTPSession {
 
   private static let giveMessage: smtp_messagecb_t = { _, length, argument in
     guard let source = argument?.assumingMemoryBound(to: Source.self) else { return nil }
+    if BrokenPipe.happened() { source.pointee.isBroken = true }
     guard let length else {
       source.pointee.offset = 0
       source.pointee.isExhausted = false

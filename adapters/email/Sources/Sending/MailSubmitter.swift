@@ -1,4 +1,5 @@
 import Channels
+import Glibc
 import NIOPosix
 import Synchronization
 
@@ -24,6 +25,8 @@ final class MailSubmitter: Sendable {
   init(settings: MailSubmissionSettings, now: @escaping @Sendable () -> Timestamp) {
     self.settings = settings
     self.now = now
+    // libesmtp writes to sockets that the peer has closed; NIO ignores the signal too, but only from its first socket on.
+    signal(SIGPIPE, SIG_IGN)
     pool = NIOThreadPool(numberOfThreads: max(1, settings.sessions))
     pool.start()
   }
