@@ -16,7 +16,8 @@ struct ReceivedFax: Sendable {
 
   /// The same for the same fax however it is learnt of: server, file and the size it ended with.
   static func wireKey(server: String, row: ReceivedRow) -> String {
-    "\(server)/\(row.file)/\(row.bytes ?? 0)/\(row.receivedAt ?? "")"
+    // LIST writes the time as 2026/11/22 21.24.53, MDTM as 20261122212453.
+    "\(server)/\(row.file)/\(row.bytes ?? 0)/\((row.receivedAt ?? "").filter(\.isNumber))"
   }
 
   /// Whether the whole fax came in, as far as anyone has said: nil if neither hook nor journal spoke.
