@@ -9,7 +9,8 @@ import Testing
 
 @testable import Fax
 
-/// The promises of a channel, held against a real HylaFAX: its receive queue is the peer, and a fax that has left it is an
+/// The promises of a channel, held against a real HylaFAX: its receive queue is the peer, and a fax that has left it
+/// is an
 /// answer.
 @Suite(.serialized, .enabled(if: HylaFAXPeer.missing == nil, "needs root, hylafax-server and ../shared/peers/fax"))
 struct ConformanceTests {

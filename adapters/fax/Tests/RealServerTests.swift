@@ -136,7 +136,8 @@ struct RealServerTests {
     let kept = KeptArrivals()
     let tiff = try Fixture.bytes("recordings/protocol/receive-ok/004.D3.S.bin")
     try peer.receive("fax000000001.tif", tiff, journal: "T.30 T2 timeout, expected signal not received")
-    try await withAdapter([server(peer, user: "bank")], keeping: kept, change: { $0.receiveGrace = .seconds(30) }) { adapter in
+    try await withAdapter([server(peer, user: "bank")], keeping: kept, change: { $0.receiveGrace = .seconds(30) }) {
+      adapter in
       let first = try #require(await kept.first { $0.wireKey?.contains("fax000000001") == true })
       #expect(first.message?.property("fax.complete") == "no")
       #expect(first.message?.property("fax.error") == "T.30 T2 timeout, expected signal not received")

@@ -74,7 +74,8 @@ struct ReceivedFax: Sendable {
     let text = "\(row.file) on \(server) has \(row.bytes ?? 0) bytes, at most \(limit) are fetched; it stays in recvq"
     return Arrival(
       channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: row.caller.map(plan.address),
-      to: nil, receivedAt: receivedAt, payload: .unreadable(.init(code: "too-large", text: text)), raw: Array(text.utf8))
+      to: nil, receivedAt: receivedAt, payload: .unreadable(.init(code: "too-large", text: text)), raw: Array(text.utf8)
+    )
   }
 
   private func message(

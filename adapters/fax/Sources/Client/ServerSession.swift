@@ -99,7 +99,7 @@ struct ServerSession: Sendable {
     for name in names.prefix(1_000) where name.hasSuffix(".tif") && !listed.contains(where: { $0.file == name }) {
       let size = try await ask(try .path("SIZE", "recvq", name))
       let time = try await ask(try .path("MDTM", "recvq", name))
-      guard size.code == 213, let bytes = Int(size.text.trimmed) else { continue }  // gone, or not ours to see
+      guard size.code == 213, let bytes = Int(size.text.trimmed) else { continue }  // gone, or not ours
       rows.append(ReceivedRow(unlisted: name, bytes: bytes, receivedAt: time.code == 213 ? time.text.trimmed : nil))
     }
     return rows

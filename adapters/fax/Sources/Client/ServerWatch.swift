@@ -241,7 +241,8 @@ actor ServerWatch {
     let fax = ReceivedFax(
       server: server.name, row: row, bytes: bytes, notice: notices[row.file], journal: journal[row.file],
       order: configuration.callIDs, plan: configuration.plan, receivedAt: clock())
-    let arrival = isTooLarge ? fax.tooLarge(configuration.channel, configuration.maximumBytes) : try await read(fax, key)
+    let arrival =
+      isTooLarge ? fax.tooLarge(configuration.channel, configuration.maximumBytes) : try await read(fax, key)
     switch await accept(arrival) {
     case .stored, .duplicate:
       takenFaxes.insert(key)
