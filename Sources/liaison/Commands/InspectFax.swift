@@ -4,7 +4,8 @@ import Foundation
 
 /// `liaison inspect fax FILE…`: one JSON line per file.
 ///
-/// A TIFF gives its pages, sizes, resolution, origin and every fault; a `.rec` what the recorded HylaFAX session did, with
+/// A TIFF gives its pages, sizes, resolution, origin and every fault; a `.rec` what the recorded HylaFAX session did,
+/// with
 /// the outcome of each job by STATE and STATUS. Exit code 0 also for broken files: saying what is wrong is the purpose;
 /// 66 (no input) when a file cannot be opened.
 struct InspectFax: ParsableCommand {
@@ -52,7 +53,9 @@ struct InspectFax: ParsableCommand {
 
   private func expanded(_ path: String) -> [String] {
     var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else { return [path] }
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+      return [path]
+    }
     // An unreadable folder has nothing to show; the path itself is then reported as unreadable.
     let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
     let wanted = names.filter { [".rec", ".tif", ".tiff"].contains(where: $0.lowercased().hasSuffix) }.sorted()

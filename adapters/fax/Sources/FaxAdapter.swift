@@ -5,7 +5,8 @@ import NIOPosix
 
 /// Fax through one or several HylaFAX servers: the channel's one door.
 ///
-/// Receiving and settling live in `ServerWatch`, one for each server; a submission opens a session of its own, as HylaFAX's own
+/// Receiving and settling live in `ServerWatch`, one for each server; a submission opens a session of its own, as
+/// HylaFAX's own
 /// clients do. A job is found again by its JOBINFO, which is the attempt's wire identity and is committed before the
 /// first byte leaves: so a submission whose answer was lost is looked up in queues and journal, never repeated.
 /// Success comes only from STATE and STATUS, never from an event (specs/fax.md trap 1).

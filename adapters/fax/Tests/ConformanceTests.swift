@@ -9,11 +9,12 @@ import Testing
 
 @testable import Fax
 
-/// The promises of a channel, held against a real HylaFAX: its receive queue is the peer, and a fax that has left it is an
+/// The promises of a channel, held against a real HylaFAX: its receive queue is the peer, and a fax that has left it
+/// is an
 /// answer.
 @Suite(.serialized, .enabled(if: HylaFAXPeer.missing == nil, "needs root, hylafax-server and ../shared/peers/fax"))
 struct ConformanceTests {
-  @Test(arguments: ConformanceCheck.allCases)
+  @Test(.timeLimit(.minutes(1)), arguments: ConformanceCheck.allCases)
   func `the adapter keeps the promises of a channel`(_ check: ConformanceCheck) async throws {
     try await check.verify { try FaxHarness() }
   }
@@ -69,7 +70,10 @@ private struct FaxHarness: ChannelHarness {
 
   func deliverUnreadable() async throws -> PeerAnswer? {
     var writer = TIFFWriter()
-    writer.page(width: 1_728, height: 1_146) { $0[259] = TIFFWriter.entry(259, 3, 1, 6) }
+    writer.page(width: 1_728, height: 1_146) {
+      $0[259] = TIFFWriter.entry(259, 3, 1, 4)
+      $0[273] = TIFFWriter.entry(273, 4, 1, 1_000_000)
+    }
     return try await offer("fax000000008.tif", writer.bytes)
   }
 

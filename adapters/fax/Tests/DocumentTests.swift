@@ -81,11 +81,15 @@ struct OutboundDocumentTests {
     let folder = try ScratchFolder()
     let file = try folder.write(pdf.bytes, as: "a.pdf")
     let made = try ChildProcess(
-      program: "gs", arguments: ["-dSAFER", "-q", "-dBATCH", "-dNOPAUSE", "-sDEVICE=jpeg", "-r100",
-        "-sOutputFile=\(folder.path)/a.jpg", file]
+      program: "gs",
+      arguments: [
+        "-dSAFER", "-q", "-dBATCH", "-dNOPAUSE", "-sDEVICE=jpeg", "-r100",
+        "-sOutputFile=\(folder.path)/a.jpg", file,
+      ]
     ).run()
     #expect(made.status == 0)
-    let document = try prepare([try #require(folder.read("a.jpg", limit: 1 << 24))], options: ["fax.resolution": "standard"])
+    let document = try prepare(
+      [try #require(folder.read("a.jpg", limit: 1 << 24))], options: ["fax.resolution": "standard"])
     #expect(document.pages == 1)
     #expect(!document.isFine)
   }

@@ -2,7 +2,8 @@ import Foundation
 
 @testable import Fax
 
-/// Files of this room: recordings of a real HylaFAX 6.0.7 and documents as customers send them (recordings/INDEX.md), and
+/// Files of this room: recordings of a real HylaFAX 6.0.7 and documents as customers send them (recordings/INDEX.md),
+/// and
 /// small TIFFs with the tags of a received fax, one for each coding.
 enum Fixture {
   static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures")

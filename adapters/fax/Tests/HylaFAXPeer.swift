@@ -1,7 +1,8 @@
 import Foundation
 import Glibc
 
-/// A real HylaFAX server (faxq and hfaxd) on a spool of its own, without a modem: jobs are taken, queued, killed, refused, but
+/// A real HylaFAX server (faxq and hfaxd) on a spool of its own, without a modem: jobs are taken, queued, killed,
+/// refused, but
 /// not sent. Needs root (hfaxd changes its root directory) and the packages hylafax-server and hylafax-client.
 final class HylaFAXPeer: Sendable {
   let folder: String
@@ -14,7 +15,8 @@ final class HylaFAXPeer: Sendable {
 
   /// Why it cannot be started here; nil if it can.
   static let missing: String? = {
-    for program in ["/usr/sbin/hfaxd", "/usr/sbin/faxq", maker] where !FileManager.default.isExecutableFile(atPath: program) {
+    for program in ["/usr/sbin/hfaxd", "/usr/sbin/faxq", maker]
+    where !FileManager.default.isExecutableFile(atPath: program) {
       return "\(program) is not there"
     }
     return getuid() == 0 ? nil : "needs root"

@@ -9,14 +9,16 @@ import Testing
       let session = try Fixture.inspection(name)
       #expect(session.serverVersion == "6.0.7", "\(name)")
       #expect(session.user != nil)
-      #expect(!session.errors.contains { $0.code == "unreadable-recording" || $0.code == "line-outside-reply" }, "\(name)")
+      #expect(
+        !session.errors.contains { $0.code == "unreadable-recording" || $0.code == "line-outside-reply" }, "\(name)")
     }
   }
 
   @Test(arguments: [
     ("busy/003", 4, "busy"), ("no-answer/003", 9, "no-answer"), ("rejected-number/003", 5, "rejected"),
     ("submit-ok/004", 3, "delivered"), ("submit-refused/002", 13, "expired"), ("submit-refused/004", 14, "refused"),
-    ("submit-refused/006", 15, "bad-document"), ("kill-pending/005", 6, "killed"), ("cover-and-text/003", 7, "delivered"),
+    ("submit-refused/006", 15, "bad-document"), ("kill-pending/005", 6, "killed"),
+    ("cover-and-text/003", 7, "delivered"),
   ])
   func `jobs end as the recordings say`(name: String, id: Int, outcome: String) throws {
     let job = try #require(try Fixture.inspection(name).jobs.first { $0.job == id })

@@ -7,14 +7,16 @@ import Synchronization
 
 @testable import Fax
 
-/// Keeps what an adapter offers and answers as the store would: the first of a wire key is stored, the next a duplicate.
+/// Keeps what an adapter offers and answers as the store would: the first of a wire key is stored, the next a
+/// duplicate.
 final class KeptArrivals: Sendable {
   private struct State {
     var kept: [Arrival] = []
     var keys: [String: ArrivalID] = [:]
     var duplicates = 0
     var refusals = 0
-    var waiting: [(matches: @Sendable (Arrival) -> Bool, continuation: CheckedContinuation<Arrival?, Never>, id: UUID)] = []
+    var waiting:
+      [(matches: @Sendable (Arrival) -> Bool, continuation: CheckedContinuation<Arrival?, Never>, id: UUID)] = []
   }
   private let state = Mutex(State())
   /// So many offers are answered with busy before any is taken.
@@ -48,7 +50,9 @@ final class KeptArrivals: Sendable {
   }
 
   /// The first arrival that matches, kept already or to come; nil after `limit`.
-  func first(within limit: Duration = .seconds(20), where matches: @escaping @Sendable (Arrival) -> Bool) async -> Arrival? {
+  func first(within limit: Duration = .seconds(20), where matches: @escaping @Sendable (Arrival) -> Bool) async
+    -> Arrival?
+  {
     let id = UUID()
     return await withTaskGroup { tasks in
       tasks.addTask {
@@ -137,6 +141,7 @@ func dispatch(
     key: "job", attempt: attempt, wireIdentity: attempt.description,
     to: Address(kind: .fax, canonical: number, raw: number), from: nil,
     content: Dispatch.Content(
-      text: text, attachments: attachments.map { .init(name: nil, mediaType: "image/tiff", bytes: $0) }, options: options),
+      text: text, attachments: attachments.map { .init(name: nil, mediaType: "image/tiff", bytes: $0) },
+      options: options),
     expires: expires)
 }

@@ -10,7 +10,8 @@ import Testing
   }
 
   @Test func `single and multi-line replies are told apart`() throws {
-    let text = "220 vm server ready.\r\n211-Status of x:\r\nfax1.tif|1\r\n211 End of Status\r\n216-Waiting\r\n216 done\r\n"
+    let text =
+      "220 vm server ready.\r\n211-Status of x:\r\nfax1.tif|1\r\n211 End of Status\r\n216-Waiting\r\n216 done\r\n"
     #expect(
       try replies(text) == [
         Reply(code: 220, lines: ["vm server ready."]),
@@ -70,11 +71,12 @@ import Testing
     #expect(try Command.word("PASS", "s3cret").description == "PASS …")
   }
 
-  @Test(arguments: [
-    ("+86 10 5555-0199", "+861055550199"), ("(010) 5555 0199", "01055550199"), ("90123456", "90123456"),
-    ("0800 CALL", nil), ("12", nil), ("5555,0199", nil), ("5555w1", nil), ("123456789012345678901", nil), ("", nil),
-    ("１２３４５", nil), ("55#1", nil),
-  ] as [(String, String?)])
+  @Test(
+    arguments: [
+      ("+86 10 5555-0199", "+861055550199"), ("(010) 5555 0199", "01055550199"), ("90123456", "90123456"),
+      ("0800 CALL", nil), ("12", nil), ("5555,0199", nil), ("5555w1", nil), ("123456789012345678901", nil), ("", nil),
+      ("１２３４５", nil), ("55#1", nil),
+    ] as [(String, String?)])
   func `only digits are dialled`(text: String, number: String?) {
     #expect(FaxJob.dialable(text) == number)
   }
@@ -121,8 +123,10 @@ import Testing
   }
 
   @Test func `our own format survives every value`() throws {
-    let line = ["3", "D", "bank", "+861055550199", "2", "2", "1", "1", "1795381064", "attempt_x", "000000003", "any",
-      "pages=2", "状态 | ; \"x\""].joined(separator: "\u{1f}")
+    let line = [
+      "3", "D", "bank", "+861055550199", "2", "2", "1", "1", "1795381064", "attempt_x", "000000003", "any",
+      "pages=2", "状态 | ; \"x\"",
+    ].joined(separator: "\u{1f}")
     let row = try #require(JobRow(JobRow.format.row(Array(line.utf8))))
     #expect(row.state == .done)
     #expect(row.pagesSubmitted == 2)
@@ -139,7 +143,8 @@ import Testing
     #expect(row.pages == 1)
     #expect(row.tsi == "+86 10 5555019")
     #expect(!row.isReceiving)
-    let receiving = ReceivedRow(format.row(Array("-rw-r--    0* 10                        21:24 fax000000002.tif".utf8)))
+    let receiving = ReceivedRow(
+      format.row(Array("-rw-r--    0* 10                        21:24 fax000000002.tif".utf8)))
     #expect(receiving?.isReceiving == true)
   }
 

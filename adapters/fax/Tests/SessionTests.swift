@@ -192,10 +192,12 @@ private struct Script {
     #expect(fault.code == .authentication)
   }
 
-  @Test(arguments: [
-    ("Entering Extended Passive Mode (|||33141|)", 229, 33_141), ("Entering passive mode (127,0,0,1,186,95)", 227, 47_711),
-    ("(|||0|)", 229, nil), ("(1,2,3,4,5)", 227, nil), ("(1,2,3,4,5,999)", 227, nil), (")(", 227, nil), ("", 229, nil),
-  ] as [(String, Int, Int?)])
+  @Test(
+    arguments: [
+      ("Entering Extended Passive Mode (|||33141|)", 229, 33_141),
+      ("Entering passive mode (127,0,0,1,186,95)", 227, 47_711),
+      ("(|||0|)", 229, nil), ("(1,2,3,4,5)", 227, nil), ("(1,2,3,4,5,999)", 227, nil), (")(", 227, nil), ("", 229, nil),
+    ] as [(String, Int, Int?)])
   func `only a sensible port is connected to`(text: String, code: Int, port: Int?) {
     #expect(PassiveReply.port(Reply(code: code, lines: [text])) == port)
   }

@@ -2,7 +2,8 @@ import Channels
 import NIOCore
 import NIOPosix
 
-/// One data connection of a session, opened by us (passive mode: an active one would leave from the server's port 4558 and
+/// One data connection of a session, opened by us (passive mode: an active one would leave from the server's port 4558
+/// and
 /// two servers on one host block each other, specs/fax.md trap 9).
 final class DataConnection: Sendable {
   private let channel: any Channel

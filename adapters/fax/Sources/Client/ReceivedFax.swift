@@ -16,7 +16,8 @@ struct ReceivedFax: Sendable {
 
   /// The same for the same fax however it is learnt of: server, file and the size it ended with.
   static func wireKey(server: String, row: ReceivedRow) -> String {
-    "\(server)/\(row.file)/\(row.bytes ?? 0)/\(row.receivedAt ?? "")"
+    // LIST writes the time as 2026/11/22 21.24.53, MDTM as 20261122212453.
+    "\(server)/\(row.file)/\(row.bytes ?? 0)/\((row.receivedAt ?? "").filter(\.isNumber))"
   }
 
   /// Whether the whole fax came in, as far as anyone has said: nil if neither hook nor journal spoke.
@@ -73,7 +74,8 @@ struct ReceivedFax: Sendable {
     let text = "\(row.file) on \(server) has \(row.bytes ?? 0) bytes, at most \(limit) are fetched; it stays in recvq"
     return Arrival(
       channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: row.caller.map(plan.address),
-      to: nil, receivedAt: receivedAt, payload: .unreadable(.init(code: "too-large", text: text)), raw: Array(text.utf8))
+      to: nil, receivedAt: receivedAt, payload: .unreadable(.init(code: "too-large", text: text)), raw: Array(text.utf8)
+    )
   }
 
   private func message(

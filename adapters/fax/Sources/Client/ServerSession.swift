@@ -92,6 +92,24 @@ struct ServerSession: Sendable {
     return ReceivedRow.format.rows(bytes).compactMap(ReceivedRow.init)
   }
 
+  /// Files in recvq that LIST passes over, because hfaxd takes them for no fax: a reception that broke before its page
+  /// directory was written. `listed` must have been asked for after `names`.
+  func unlisted(_ names: [String], listed: [ReceivedRow]) async throws -> [ReceivedRow] {
+    var rows: [ReceivedRow] = []
+    for name in names.prefix(1_000) where name.hasSuffix(".tif") && !listed.contains(where: { $0.file == name }) {
+      let size = try await ask(try .path("SIZE", "recvq", name))
+      let time = try await ask(try .path("MDTM", "recvq", name))
+      guard size.code == 213, let bytes = Int(size.text.trimmed) else { continue }  // gone, or not ours
+      rows.append(ReceivedRow(unlisted: name, bytes: bytes, receivedAt: time.code == 213 ? time.text.trimmed : nil))
+    }
+    return rows
+  }
+
+  func receivedNames() async throws -> [String] {
+    let bytes = try await download(.fixed("NLST recvq"), limit: 8 << 20)
+    return bytes.split(separator: 0x0a).map { String(decoding: $0, as: UTF8.self).trimmed }
+  }
+
   func retrieve(_ file: String, limit: Int) async throws -> [UInt8] {
     _ = try await expect(.fixed("TYPE I"))
     return try await download(try .path("RETR", "recvq", file), limit: limit)

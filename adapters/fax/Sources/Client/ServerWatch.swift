@@ -190,7 +190,9 @@ actor ServerWatch {
 
   private func sweepQueues(_ session: ServerSession, _ accept: ChannelAdapter.Accept) async throws {
     try await readJournal(session)
-    let rows = try await session.received()
+    let names = try await session.receivedNames()
+    var rows = try await session.received()
+    rows += try await session.unlisted(names, listed: rows)
     firstSeen = firstSeen.filter { name, _ in rows.contains { $0.file == name } }
     takenFaxes.formIntersection(rows.map { ReceivedFax.wireKey(server: server.name, row: $0) })
     for row in rows {
@@ -239,7 +241,8 @@ actor ServerWatch {
     let fax = ReceivedFax(
       server: server.name, row: row, bytes: bytes, notice: notices[row.file], journal: journal[row.file],
       order: configuration.callIDs, plan: configuration.plan, receivedAt: clock())
-    let arrival = isTooLarge ? fax.tooLarge(configuration.channel, configuration.maximumBytes) : try await read(fax, key)
+    let arrival =
+      isTooLarge ? fax.tooLarge(configuration.channel, configuration.maximumBytes) : try await read(fax, key)
     switch await accept(arrival) {
     case .stored, .duplicate:
       takenFaxes.insert(key)
@@ -247,7 +250,10 @@ actor ServerWatch {
       health.lastArrivalAt = clock()
       answer(row.file, .stored)
       // What was not fetched is the only copy: it stays.
-      if configuration.deleteReceived, !isTooLarge { try await session.deleteReceived(row.file) }
+      if configuration.deleteReceived, !isTooLarge {
+        try await session.deleteReceived(row.file)
+        takenFaxes.remove(key)
+      }
     case .busy(let pause):
       nextSweep = min(nextSweep, clock() + pause)
       answer(row.file, .later)

@@ -4,7 +4,8 @@ import Glibc
 /// Runs one program on one document, bounded in time, memory, processor time, file size and output.
 ///
 /// Ghostscript and tesseract read what strangers sent; they run apart from Liaison, at low priority, without its
-/// environment, and are ended with all their children when they exceed a bound. Blocking: call it on a thread of its own.
+/// environment, and are ended with all their children when they exceed a bound. Blocking: call it on a thread of its
+/// own.
 /// Source: setrlimit(2) through the shell's `ulimit`, which is inherited across exec.
 struct ChildProcess: Sendable {
   struct Limits: Hashable, Sendable {
@@ -36,7 +37,9 @@ struct ChildProcess: Sendable {
       "ulimit -t \(limits.processorSeconds); ulimit -v \(limits.memoryMegabytes * 1_024); "
       + "ulimit -f \(limits.fileMegabytes * 2_048); ulimit -c 0; exec nice -n 10 \"$@\""
     let words = ["/bin/sh", "-c", bounds, "sh", program] + arguments
-    var values = ["PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_THREAD_LIMIT": "1", "HOME": "/nonexistent"]
+    var values = [
+      "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_THREAD_LIMIT": "1", "HOME": "/nonexistent",
+    ]
     values.merge(environment) { $1 }
 
     // Sockets instead of pipes: writing to a reader that is gone is then an error, not SIGPIPE.

@@ -23,9 +23,11 @@ public struct OutboundDocument: Hashable, Sendable {
     public init() {}
   }
 
-  /// Text becomes pages (Chinese too), attachments follow in their order. Throws a fault to be answered with `rejected`.
+  /// Text becomes pages (Chinese too), attachments follow in their order. Throws a fault to be answered with
+  /// `rejected`.
   ///
-  /// One fax-ready TIFF without text is sent as it is. Everything else goes through Ghostscript to Group 4, 204 × 196 or 98.
+  /// One fax-ready TIFF without text is sent as it is. Everything else goes through Ghostscript to Group 4, 204 × 196
+  /// or 98.
   /// Options: `fax.cover` = `true` puts the text on a cover page with addressee and subject; `fax.resolution` =
   /// `standard` for 98 lines an inch. Blocking: 0.1 to some seconds.
   public static func prepare(
@@ -33,7 +35,9 @@ public struct OutboundDocument: Hashable, Sendable {
   ) throws(Fault) -> OutboundDocument {
     let isFine = content.options["fax.resolution"] != "standard"
     for attachment in content.attachments where attachment.bytes.count > settings.maximumAttachmentBytes {
-      throw Fault(.tooLarge, text: "an attachment has \(attachment.bytes.count) bytes, at most \(settings.maximumAttachmentBytes)")
+      throw Fault(
+        .tooLarge, text: "an attachment has \(attachment.bytes.count) bytes, at most \(settings.maximumAttachmentBytes)"
+      )
     }
     let hasText = !content.text.allSatisfy(\.isWhitespace)
     if !hasText, content.attachments.count == 1, let ready = try faxReady(content.attachments[0].bytes, settings) {
@@ -123,8 +127,10 @@ public struct OutboundDocument: Hashable, Sendable {
       result = try process.run()
     } catch {
       switch error {
-      case .timedOut: throw Fault(.contentRefused, text: "the document takes longer than \(settings.timeLimit) to convert")
-      case .ended, .tooMuchOutput: throw Fault(.contentRefused, text: "the document exceeds what a conversion may use: \(error)")
+      case .timedOut:
+        throw Fault(.contentRefused, text: "the document takes longer than \(settings.timeLimit) to convert")
+      case .ended, .tooMuchOutput:
+        throw Fault(.contentRefused, text: "the document exceeds what a conversion may use: \(error)")
       case .cannotStart: throw Fault(.internalError, text: "Ghostscript cannot be started: \(error)")
       }
     }

@@ -1,4 +1,5 @@
-/// One PNG or JPEG as a PDF page of A4, the picture in it as it is: decoding is left to Ghostscript, apart from Liaison.
+/// One PNG or JPEG as a PDF page of A4, the picture in it as it is: decoding is left to Ghostscript, apart from
+/// Liaison.
 ///
 /// A PDF may hold a JPEG unchanged (DCTDecode) and the compressed data of a PNG unchanged (FlateDecode with the PNG
 /// predictors), so only the headers are read here. Not taken: PNGs with transparency or interlacing.

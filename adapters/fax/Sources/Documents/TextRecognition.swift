@@ -1,9 +1,11 @@
 import Channels
 
-/// The text of faxed pages, by tesseract as a child process: a suggestion for search and category, never evidence alone.
+/// The text of faxed pages, by tesseract as a child process: a suggestion for search and category, never evidence
+/// alone.
 ///
 /// Pages are given with square pixels: a standard page as it is comes out as garbage, and the letter before a number is
-/// its weakest character (specs/fax.md §5). Orientation is asked first where its data is installed, so that an upside-down
+/// its weakest character (specs/fax.md §5). Orientation is asked first where its data is installed, so that an upside-
+/// down
 /// page can be shown and read the right way. Blocking, about half a second a page.
 public struct TextRecognition: Hashable, Sendable {
   public var tesseract = "tesseract"
@@ -37,7 +39,8 @@ public struct TextRecognition: Hashable, Sendable {
 
   /// `.none` too when it cannot be told: little text, or no orientation data installed.
   private func orientation(of image: PageImage) -> PageImage.Rotation {
-    guard image.blackness > 0.002, let said = try? run(["-", "-", "-l", "osd", "--dpi", dpi(image), "--psm", "0"], image.png())
+    guard image.blackness > 0.002,
+      let said = try? run(["-", "-", "-l", "osd", "--dpi", dpi(image), "--psm", "0"], image.png())
     else { return .none }  // without orientation the page is read as it stands
     var degrees = 0
     var confidence = 0.0

@@ -78,9 +78,10 @@ struct SessionReader {
       let outcome = JobOutcome(
         state: state, status: job.status ?? "", pagesSent: job.pagesSent ?? 0, pagesTotal: job.pagesTotal ?? 0)
       jobs[id]?.outcome = outcome?.code
-      jobs[id]?.settledAs = outcome?.report(
-        wireIdentity: nil, peerID: nil, recipient: nil, status: "", happenedAt: nil
-      ).state.rawValue
+      jobs[id]?.settledAs =
+        outcome?.report(
+          wireIdentity: nil, peerID: nil, recipient: nil, status: "", happenedAt: nil
+        ).state.rawValue
     }
   }
 
@@ -232,7 +233,8 @@ struct SessionReader {
             receiving: row.isReceiving, bytes: row.bytes, error: row.error))
       }
     case "status":
-      for line in String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline) where line.hasPrefix("Modem ") {
+      for line in String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
+      where line.hasPrefix("Modem ") {
         let words = line.split(separator: " ", maxSplits: 2)
         let status = line.ranges(of: "): ").first.map { String(line[$0.upperBound...]) } ?? String(words.last ?? "")
         modems.append(.init(modem: String(words.count > 1 ? words[1] : ""), status: status))

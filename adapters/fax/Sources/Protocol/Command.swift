@@ -1,6 +1,7 @@
 /// One command line to hfaxd, known to be within what the server reads.
 ///
-/// hfaxd reads a line into a small buffer: 9,000 characters were cut at about 500 and the connection closed (specs/fax.md
+/// hfaxd reads a line into a small buffer: 9,000 characters were cut at about 500 and the connection closed
+/// (specs/fax.md
 /// trap 12). A line feed in a value would begin a second command. Both are refused here, before anything is sent.
 public struct Command: Hashable, Sendable, CustomStringConvertible {
   public enum Failure: Error, Hashable, Sendable {

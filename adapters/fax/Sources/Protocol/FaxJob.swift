@@ -37,7 +37,8 @@ public struct FaxJob: Hashable, Sendable {
     self.headerLine = headerLine
   }
 
-  /// The number as HylaFAX may dial it. Letters would be turned into digits (trap 29), a comma or `w` into a pause: nil for
+  /// The number as HylaFAX may dial it. Letters would be turned into digits (trap 29), a comma or `w` into a pause:
+  /// nil for
   /// anything but 3 to 20 digits with `+` in front at most, blanks, dots, hyphens and brackets between them left out.
   public static func dialable(_ text: String) -> String? {
     var out = ""

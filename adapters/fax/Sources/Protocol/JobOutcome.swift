@@ -2,9 +2,11 @@ import Channels
 
 /// What became of a job, from STATE and STATUS alone, in the classes a bank acts on.
 ///
-/// With the tries used up the code is always 333, the cause is the text before the semicolon (specs/fax.md §3): so the text
+/// With the tries used up the code is always 333, the cause is the text before the semicolon (specs/fax.md §3): so the
+/// text
 /// is classified, and kept. DONE alone is not success either: a job of which no page went out has been reported
-/// done (gonicus/gofaxip#34), and a file with a bad second page was faxed as one page (trap 28). Only DONE with every page
+/// done (gonicus/gofaxip#34), and a file with a bad second page was faxed as one page (trap 28). Only DONE with every
+/// page
 /// confirmed, as many as were submitted, is delivered.
 public enum JobOutcome: Hashable, Sendable {
   case delivered(pages: Int)

@@ -1,6 +1,7 @@
 /// One line of the server's journal `log/xferfaxlog`: what became of one call. Source: man 5 xferfaxlog.
 ///
-/// The only place on port 4559 that says that a reception was cut off (specs/fax.md trap 5), and that knows a job after the
+/// The only place on port 4559 that says that a reception was cut off (specs/fax.md trap 5), and that knows a job
+/// after the
 /// queues have been cleaned. It can be read by `RETR log/xferfaxlog` where its file mode allows.
 public struct JournalEntry: Hashable, Sendable {
   public enum Kind: String, Hashable, Sendable, CaseIterable { case send = "SEND", receive = "RECV" }

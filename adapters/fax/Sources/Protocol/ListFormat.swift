@@ -1,6 +1,7 @@
 /// The rows of LIST under a format given with JOBFMT, RCVFMT or MDMFMT.
 ///
-/// A format is literals and fields `%[-][width][.precision]letter`, as of printf. Values may hold anything, the separator
+/// A format is literals and fields `%[-][width][.precision]letter`, as of printf. Values may hold anything, the
+/// separator
 /// too (specs/fax.md trap 2), so Liaison's own formats separate by the octal escape `\037` (unit separator) and
 /// put the free text last; a row with too many separators gives the surplus to the last field.
 /// Source: man hfaxd, "JOBFMT"; hfaxd/Jobs.c++ Jprintf.

@@ -2,7 +2,8 @@ import Channels
 
 /// From the greeting to a session that is ready for commands: USER, PASS, ADMIN, TZONE GMT.
 ///
-/// Pure: replies in, actions out. After a 530 the server wants USER again and allows five tries; Liaison tries once, since
+/// Pure: replies in, actions out. After a 530 the server wants USER again and allows five tries; Liaison tries once,
+/// since
 /// a wrong password does not become right and the host is locked out otherwise.
 public struct Login: Sendable {
   public enum Action: Hashable, Sendable {

@@ -92,6 +92,15 @@ public struct ReceivedRow: Hashable, Sendable {
   /// `%q` would end the server's process (trap 4); `%i` is the name, `%j` the number (trap 23).
   public static let format = ListFormat(#"%f\037%p\037%n\037%Y\037%z\037%j\037%e\037%i\037%s"#)
 
+  /// A file that LIST does not show, by SIZE and MDTM.
+  init(unlisted file: String, bytes: Int, receivedAt: String?) {
+    self.file = file
+    pages = 0
+    self.bytes = bytes
+    self.receivedAt = receivedAt
+    isReceiving = false
+  }
+
   public init?(_ row: [Character: String]) {
     guard let file = row["f"], !file.isEmpty else { return nil }
     self.file = file

@@ -16,8 +16,10 @@ public struct Reply: Hashable, Sendable {
 
 /// Splits what arrives on a control connection into replies.
 ///
-/// `ddd text` is a reply, `ddd-text … ddd text` one of several lines. HylaFAX also writes lines that are neither: a STATUS
-/// with line feeds in it is followed by an empty line or by a converter's chatter outside any reply (specs/fax.md trap 3).
+/// `ddd text` is a reply, `ddd-text … ddd text` one of several lines. HylaFAX also writes lines that are neither: a
+/// STATUS
+/// with line feeds in it is followed by an empty line or by a converter's chatter outside any reply (specs/fax.md trap
+/// 3).
 /// Such lines are counted and skipped. Bare line feeds end a line as well. Bounded: an endless line is an error.
 /// Source: RFC 959 §4.2, hfaxd/HylaFAXServer.c++.
 public struct ReplyParser: Sendable {

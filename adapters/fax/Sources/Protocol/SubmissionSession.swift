@@ -25,7 +25,8 @@ public struct SubmissionSession: Sendable {
     case inDoubt(JobID, Fault)
   }
   private enum Step: Equatable {
-    case format, type, passive(extended: Bool), connecting, opening, storing, newJob, parameter(Int), document, submitting
+    case format, type, passive(extended: Bool), connecting, opening, storing, newJob, parameter(Int), document,
+      submitting
     case done
   }
 

@@ -2,7 +2,8 @@ import Channels
 
 /// Where a received fax came from, as HylaFAX writes it into the TIFF: the only way to learn it from the file alone.
 ///
-/// ImageDescription (tag 270) is the TSI, then one line per CallIDPattern of the modem's configuration (specs/fax.md §2).
+/// ImageDescription (tag 270) is the TSI, then one line per CallIDPattern of the modem's configuration (specs/fax.md
+/// §2).
 /// TSI is free text of the sender; a caller number comes from the exchange and may be withheld or forged.
 public struct FaxOrigin: Hashable, Sendable, Codable {
   /// Transmitting subscriber identification: what the sending machine calls itself.

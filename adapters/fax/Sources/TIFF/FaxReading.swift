@@ -21,7 +21,8 @@ public struct FaxReading: Sendable {
   /// Every page is there and whole; damaged rows, as line noise makes them, do not count against it.
   public var isWhole: Bool { faults.isEmpty && !pages.isEmpty }
 
-  /// Decodes everything within `limits`, one page in memory at a time; `show` gets each page that can be shown, with its
+  /// Decodes everything within `limits`, one page in memory at a time; `show` gets each page that can be shown, with
+  /// its
   /// number. Blocking: some 10 ms a page.
   public init(
     _ bytes: [UInt8], limits: TIFFLimits = TIFFLimits(), order: CallIDOrder = .standard,

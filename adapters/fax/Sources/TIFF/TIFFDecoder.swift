@@ -49,7 +49,9 @@ public struct TIFFDecoder: ~Copyable {
     guard TIFFSetSubDirectory(tiff, header.directoryOffset) == 1 else { throw failure(header, "its directory") }
     guard ctiff_number(tiff, UInt32(TIFFTAG_IMAGEWIDTH)) == UInt32(header.width),
       ctiff_number(tiff, UInt32(TIFFTAG_IMAGELENGTH)) == UInt32(header.height)
-    else { throw TIFFFault(.badTag, page: header.number, "page \(header.number): its size is given twice, differently") }
+    else {
+      throw TIFFFault(.badTag, page: header.number, "page \(header.number): its size is given twice, differently")
+    }
     source.pointee.complaints = 0
     return header.isPlain ? try decodeStrips(header) : try decodeColour(header)
   }

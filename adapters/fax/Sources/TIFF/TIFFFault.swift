@@ -1,4 +1,5 @@
-/// Why a TIFF, or one page of it, is not taken for a fax: a bounded code to count, a sentence for the person who reads it.
+/// Why a TIFF, or one page of it, is not taken for a fax: a bounded code to count, a sentence for the person who reads
+/// it.
 public struct TIFFFault: Error, Hashable, Sendable, Codable {
   public enum Code: String, Hashable, Sendable, Codable, CaseIterable {
     case empty

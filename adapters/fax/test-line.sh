@@ -1,0 +1,20 @@
+#!/bin/bash
+# adapters/fax/test-line.sh [--slow]: the fax tests over a real telephone line (what `make test-fax` runs; root).
+#
+# Starts two software modems, two HylaFAX servers and an exchange (../shared/peers/fax), runs LineTests, stops what it
+# started. Real time: 2.5 minutes, with --slow (no answer, a person, a cut line) 6.5.
+# Needs: apt-get install --no-install-recommends hylafax-server hylafax-client iaxmodem ghostscript fonts-droid-fallback
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+peers=$(cd ../shared/peers/fax 2>/dev/null && pwd) || { echo "no ../shared/peers/fax: not run"; exit 0; }
+[ "$(id -u)" = 0 ] || { echo "needs root"; exit 1; }
+base=$(mktemp -d /var/tmp/liaison-fax-line.XXXXXX)
+"$peers/fax-line.sh" start "$base" --switch "$peers/iaxswitch.py" </dev/null
+trap '"$peers/fax-line.sh" stop "$base"; rm -rf "$base"' EXIT
+for _ in $(seq 80); do
+  [ "$(cat "$base"/*/status/ttyIAX* 2>/dev/null | grep -c idle)" = 2 ] && break
+  sleep 0.5
+done
+[ "${1-}" = --slow ] && export LIAISON_FAX_SLOW=1
+export LIAISON_FAX_LINE=$base
+${SWIFT_TEST:-swift test} --filter 'FaxTests\.LineTests'
