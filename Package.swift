@@ -163,7 +163,7 @@ let package = Package(
       path: "adapters/sms/Tests", exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "OutboundTests",
-      dependencies: ["Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", yams],
+      dependencies: ["Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", logging, yams],
       exclude: ["Fixtures"], swiftSettings: strict),
   ]
 )
