@@ -68,6 +68,15 @@ public struct CallState: Hashable, Sendable, Codable {
   /// Key/value facts of the dial plan worth keeping, in the order they appeared.
   public var variables: [InboundMessage.Property]
 
+  /// `callID` is written so that it also reads back from snake case.
+  private enum CodingKeys: String, CodingKey {
+    case server
+    case callID = "callId"
+    case direction, caller, callerName, dialled, customerNo, queue, offers, legs, transfers, holds, recordings
+    case consultations, job, jobReason, isFromSnapshot, disposition, endedBy, created, queued, connected, ended
+    case variables
+  }
+
   public init(
     server: String, callID: String, direction: Direction, caller: Address? = nil, callerName: String? = nil,
     dialled: Address? = nil, customerNo: String? = nil, queue: String? = nil, offers: [Offer] = [], legs: [Leg] = [],

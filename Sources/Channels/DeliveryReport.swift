@@ -21,6 +21,13 @@ public struct DeliveryReport: Hashable, Sendable, Codable {
   /// When it happened according to the peer; nil if it does not say.
   public var happenedAt: Timestamp?
 
+  /// `peerID` is written so that it also reads back from snake case.
+  private enum CodingKeys: String, CodingKey {
+    case wireIdentity
+    case peerID = "peerId"
+    case recipient, state, fault, condemnsAddress, happenedAt
+  }
+
   public init(
     wireIdentity: String?, peerID: String?, recipient: Address?, state: State, fault: Fault? = nil,
     condemnsAddress: Bool = false, happenedAt: Timestamp? = nil

@@ -73,6 +73,12 @@ public struct Receipt: Hashable, Sendable, Codable {
   /// The peer's id of each part, in order, where it names them one by one and a report may come under any of them; the
   /// first is `peerID`. Empty for everything sent in one piece.
   public var partIDs: [String]
+  /// The ids are written so that they also read back from snake case.
+  private enum CodingKeys: String, CodingKey {
+    case peerID = "peerId"
+    case at, parts
+    case partIDs = "partIds"
+  }
   public init(peerID: String?, at: Timestamp, parts: Int = 1, partIDs: [String] = []) {
     self.peerID = peerID
     self.at = at

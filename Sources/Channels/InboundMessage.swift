@@ -49,6 +49,11 @@ public struct InboundMessage: Hashable, Sendable, Codable {
     public var bytes: [UInt8]
     /// For a part shown within the text, its Content-ID without brackets.
     public var contentID: String?
+    /// `contentID` is written so that it also reads back from snake case.
+    private enum CodingKeys: String, CodingKey {
+      case name, mediaType, bytes
+      case contentID = "contentId"
+    }
     public init(name: String?, mediaType: String, bytes: [UInt8], contentID: String? = nil) {
       self.name = name
       self.mediaType = mediaType
@@ -67,6 +72,11 @@ public struct InboundMessage: Hashable, Sendable, Codable {
     public var claimedToken: String?
     /// This message's own id, which later ones will refer to.
     public var ownID: String?
+    /// `ownID` is written so that it also reads back from snake case.
+    private enum CodingKeys: String, CodingKey {
+      case signedToken, references, claimedToken
+      case ownID = "ownId"
+    }
     public init(
       signedToken: String? = nil, references: [String] = [], claimedToken: String? = nil, ownID: String? = nil
     ) {

@@ -48,6 +48,14 @@ public struct Contact: Hashable, Sendable, Codable {
   public var times: Times
   public var version: Int
 
+  /// `providerID` is written so that it also reads back from snake case.
+  private enum CodingKeys: String, CodingKey {
+    case id, customerNo, channel, direction, initiation, state, from, to, language, summary, content, category, queue
+    case agent, answered, disposition, endedBy, wrapUpCode, identity, chain
+    case providerID = "providerId"
+    case arrival, late, times, version
+  }
+
   public init(
     id: ContactID, customerNo: CustomerNumber?, channel: ContactChannel, direction: Direction, initiation: Initiation,
     state: State = .open, from: Address?, to: Address?, language: String? = nil, summary: String, content: String,

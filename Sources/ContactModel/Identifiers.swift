@@ -24,6 +24,18 @@ public typealias CampaignID = Identifier<CampaignKind>
 public enum ProactiveJobKind: IdentifierKind { public static let prefix = "job" }
 public typealias ProactiveJobID = Identifier<ProactiveJobKind>
 
+public enum EvidenceKind: IdentifierKind { public static let prefix = "evidence" }
+public typealias EvidenceID = Identifier<EvidenceKind>
+
+public enum PreferenceKind: IdentifierKind { public static let prefix = "preference" }
+public typealias PreferenceID = Identifier<PreferenceKind>
+
+public enum StopKind: IdentifierKind { public static let prefix = "stop" }
+public typealias StopID = Identifier<StopKind>
+
+public enum QuietKind: IdentifierKind { public static let prefix = "quiet" }
+public typealias QuietID = Identifier<QuietKind>
+
 /// 客户编码 Customer_No: names one customer uniquely and globally, in every system of the bank. Issued by the CRM.
 public struct CustomerNumber: Hashable, Comparable, Sendable, Codable, LosslessStringConvertible {
   public let description: String

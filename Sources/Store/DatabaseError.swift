@@ -51,7 +51,7 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
   public var description: String { "\(kind.rawValue): \(message)" }
 
   /// The transaction's other members are not to blame: each may be tried again alone.
-  var isOfOneItem: Bool {
+  package var isOfOneItem: Bool {
     switch kind {
     case .unique, .foreignKey, .check, .serialization, .timeout, .misuse, .other: true
     case .busy, .connection, .full, .readOnly, .unreadable, .notADatabase, .corrupt, .locked, .tooNew,

@@ -73,6 +73,14 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case agentStateChanged = "agent.state_changed"
   case channelHealthChanged = "channel.health_changed"
   case parameterApplied = "parameter.applied"
+  case jobPlanned = "proactive_job.planned"
+  case jobDecided = "proactive_job.decided"
+  case jobEnded = "proactive_job.ended"
+  case attemptChanged = "attempt.changed"
+  case attemptContradicted = "attempt.contradicted"
+  case preferenceRecorded = "preference.recorded"
+  case addressStopped = "address.stopped"
+  case killSwitchSet = "kill_switch.set"
   case reportArrived = "delivery_report.arrived"
 
   /// What an agent's screen reacts to; streams of agents carry these alone.

@@ -138,7 +138,7 @@ extension WriteTransaction {
       ])
   }
 
-  func insert(_ contact: Contact, detail: String) throws {
+  package func insert(_ contact: Contact, detail: String) throws {
     try execute(
       """
       INSERT INTO contact(contact_id, customer_no, channel_kind, channel, direction, initiation, state, from_kind,

@@ -77,7 +77,9 @@ import Testing
       (record.channel ?? channel) == channel && (record.purpose ?? random.request.purpose) == random.request.purpose
         && record.effectiveAt <= time && (record.validUntil.map { $0 > time } ?? true)
     }
-    func weight(_ record: ChannelPreference) -> Int { (record.channel != nil ? 2 : 0) + (record.purpose != nil ? 1 : 0) }
+    func weight(_ record: ChannelPreference) -> Int {
+      (record.channel != nil ? 2 : 0) + (record.purpose != nil ? 1 : 0)
+    }
     let denies = said.filter { $0.verdict == .deny }
     let allows = said.filter { $0.verdict == .allow }
     for deny in denies {

@@ -90,7 +90,7 @@ private struct ZonesText: Decodable {
 private struct AddressText: Decodable {
   enum Bad: String, Decodable { case bounced, invalid, reassigned, complaint }
   private let bad: Bad?
-  private let stop: Facts.AddressFact.Stop?
+  private let stop: StopScope?
   private let verified: Bool
   private let register: Bool
   private let downUntil: Timestamp?
@@ -98,7 +98,7 @@ private struct AddressText: Decodable {
   init(from decoder: any Decoder) throws {
     let fields = try StrictFields(decoder, ["verified", "bad", "stop", "registry_dnc", "down_until"])
     bad = try fields.optional(Bad.self, "bad")
-    stop = try fields.optional(Facts.AddressFact.Stop.self, "stop")
+    stop = try fields.optional(StopScope.self, "stop")
     verified = try fields.flag("verified")
     register = try fields.flag("registry_dnc")
     downUntil = try fields.optional(Timestamp.self, "down_until")

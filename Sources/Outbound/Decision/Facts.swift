@@ -27,14 +27,9 @@ public struct Facts: Hashable, Sendable {
 
   /// Where one channel would reach him. The state belongs to the address, whoever else holds it.
   public struct AddressFact: Hashable, Sendable {
-    public enum Stop: String, Hashable, Sendable, Codable, CaseIterable {
-      /// Advertising and what resembles it.
-      case promo
-      case all
-    }
     public var channel: OutboundChannel
     public var state: ContactPoint.State
-    public var stop: Stop?
+    public var stop: StopScope?
     public var isVerified: Bool
     /// It stands on a public do-not-call register.
     public var isOnRegister: Bool
@@ -42,7 +37,7 @@ public struct Facts: Hashable, Sendable {
     public var downUntil: Timestamp?
 
     public init(
-      channel: OutboundChannel, state: ContactPoint.State = .ok, stop: Stop? = nil, isVerified: Bool = false,
+      channel: OutboundChannel, state: ContactPoint.State = .ok, stop: StopScope? = nil, isVerified: Bool = false,
       isOnRegister: Bool = false, downUntil: Timestamp? = nil
     ) {
       self.channel = channel

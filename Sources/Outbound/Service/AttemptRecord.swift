@@ -1,0 +1,149 @@
+import Channels
+import ContactModel
+import Store
+
+/// An attempt as it is kept.
+public struct AttemptRecord: Sendable, Hashable {
+  public var id: AttemptID
+  public var job: ProactiveJobID
+  public var customerNo: CustomerNumber
+  public var outboundChannel: OutboundChannel
+  public var channel: ContactChannel
+  public var to: Address
+  public var machine: Attempt
+  public var decision: DecisionID
+  public var fault: String?
+  public var reservedAt: Timestamp
+  public var handedAt: Timestamp?
+  public var settledAt: Timestamp?
+  public var inquireAt: Timestamp?
+  public var finalAt: Timestamp?
+  public var contact: ContactID?
+
+  init(row: Row) throws {
+    id = try row.parsed("attempt_id")
+    job = try row.parsed("job_id")
+    customerNo = try row.parsed("customer_no")
+    outboundChannel = OutboundChannel(rawValue: try row.text("outbound_channel"))
+    channel = try row.channel
+    guard let to = try row.addressOrNil("to") else { throw DatabaseError(.misuse, "attempt without an address") }
+    self.to = to
+    machine = Attempt(
+      state: try row.word("state"), wireIdentity: try row.textOrNil("wire_identity"),
+      peerID: try row.textOrNil("peer_id"))
+    decision = try row.parsed("decision_id")
+    fault = try row.textOrNil("fault_code")
+    reservedAt = try row.time("reserved_at")
+    handedAt = try row.timeOrNil("handed_at")
+    settledAt = try row.timeOrNil("settled_at")
+    inquireAt = try row.timeOrNil("inquire_at")
+    finalAt = try row.timeOrNil("final_at")
+    contact = try row.parsedOrNil("contact_id")
+  }
+}
+
+/// One stored decision about a job, for `explain` and the API.
+public struct DecisionRecord: Sendable, Hashable, Codable {
+  public struct Body: Sendable, Hashable, Codable {
+    public var reason: String
+    public var channel: String?
+    public var until: Timestamp?
+    public var refused: [String: String]
+    public var purpose: String
+    public var candidates: [String]
+    public var wordsZh: String
+    public var wordsEn: String
+  }
+  public var decisionId: DecisionID
+  public var at: Timestamp
+  public var ruleVersion: String
+  /// `send`, `defer`, `refuse`.
+  public var verdict: String
+  public var body: Body
+}
+
+extension Connection {
+  public func attempt(_ id: AttemptID) throws -> AttemptRecord? {
+    try first("SELECT * FROM attempt WHERE attempt_id = $1", [.id(id)]).map(AttemptRecord.init(row:))
+  }
+
+  public func attempts(of job: ProactiveJobID) throws -> [AttemptRecord] {
+    try query("SELECT * FROM attempt WHERE job_id = $1 ORDER BY attempt_id", [.id(job)]).map(AttemptRecord.init(row:))
+  }
+
+  /// Attempts that a crash may have cut off, oldest first.
+  func openAttempts(limit: Int) throws -> [AttemptRecord] {
+    try query(
+      "SELECT * FROM attempt WHERE state IN ('reserved', 'handing') ORDER BY attempt_id LIMIT $1", [SQLValue(limit)]
+    ).map(AttemptRecord.init(row:))
+  }
+
+  /// Attempts in doubt whose peer is to be asked now.
+  func doubts(at time: Timestamp, limit: Int) throws -> [AttemptRecord] {
+    try query(
+      "SELECT * FROM attempt WHERE state = 'in_doubt' AND inquire_at <= $1 ORDER BY inquire_at LIMIT $2",
+      [SQLValue(time), SQLValue(limit)]
+    ).map(AttemptRecord.init(row:))
+  }
+
+  /// The attempt a report is about: by our name for it, else by the peer's.
+  func attempt(named report: DeliveryReport, on channel: String) throws -> AttemptID? {
+    if let name = report.wireIdentity {
+      let row = try first("SELECT attempt_id FROM attempt WHERE wire_identity = $1", [.text(name)])
+      if let row { return try row.parsed("attempt_id") }
+    }
+    guard let peer = report.peerID else { return nil }
+    return try first(
+      """
+      SELECT attempt_id FROM attempt WHERE channel = $1 AND peer_id = $2
+      UNION ALL SELECT attempt_id FROM attempt_part WHERE channel = $1 AND peer_id = $2 LIMIT 1
+      """, [.text(channel), .text(peer)])?.parsed("attempt_id")
+  }
+
+  /// Everything ever decided about a job, oldest first: also why it was not sent.
+  public func outboundDecisions(of job: ProactiveJobID) throws -> [DecisionRecord] {
+    try query(
+      "SELECT * FROM decision WHERE subject = $1 AND act = 'outbound' ORDER BY decision_id", [.id(job)]
+    ).map { row in
+      DecisionRecord(
+        decisionId: try row.parsed("decision_id"), at: try row.time("at"), ruleVersion: try row.text("rule_version"),
+        verdict: try row.text("verdict"), body: try JSONText.decode(DecisionRecord.Body.self, from: row.text("body")))
+    }
+  }
+}
+
+extension WriteTransaction {
+  /// Keeps a decision with what it was made from; append-only.
+  func record(
+    _ decision: Decision, on job: ProactiveJob, candidates: [OutboundChannel], ruleVersion: String, id: DecisionID,
+    at time: Timestamp
+  ) throws {
+    var verdict = "refuse"
+    var channel: OutboundChannel?
+    var until: Timestamp?
+    switch decision.verdict {
+    case .send(let on): (verdict, channel) = ("send", on)
+    case .defer(let on, let then): (verdict, channel, until) = ("defer", on, then)
+    case .refuse: break
+    }
+    let body = DecisionRecord.Body(
+      reason: decision.reason.rawValue, channel: channel?.rawValue, until: until,
+      refused: Dictionary(
+        decision.refused.map { ($0.channel.rawValue, $0.reason.rawValue) }, uniquingKeysWith: { first, _ in first }),
+      purpose: job.purpose.rawValue, candidates: candidates.map(\.rawValue).sorted(),
+      wordsZh: decision.words(in: .zh), wordsEn: decision.words(in: .en))
+    let text = try JSONText.encode(body)
+    try execute(
+      """
+      INSERT INTO decision(decision_id, act, subject, customer_no, at, rule_version, verdict, decided_by, body)
+      VALUES ($1, 'outbound', $2, $3, $4, $5, $6, 'rule', $7)
+      """,
+      [
+        .id(id), .id(job.id), .id(job.customerNo), SQLValue(time), .text(ruleVersion), .text(verdict), .text(text),
+      ])
+    try append(
+      EventRecord(
+        at: time, type: .jobDecided, subject: job.id.description, customerNo: job.customerNo, actor: "liaison",
+        body: text))
+  }
+}

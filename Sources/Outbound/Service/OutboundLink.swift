@@ -1,0 +1,28 @@
+import Channels
+import ContactModel
+
+/// One way out: an adapter, and what the dispatcher must know of it.
+public struct OutboundLink: Sendable {
+  public var channel: OutboundChannel
+  public var adapter: any ChannelAdapter
+  /// Whom the customer sees as the sender; nil leaves it to the adapter.
+  public var from: Address?
+  /// How many may be handed over at once. Small: each may be in doubt after a crash. 1 for calls.
+  public var window: Int
+  /// How long after the hand-over the peer can still be asked; beyond it a doubt is for good.
+  public var memory: Duration
+  /// How long after an inquiry that learned nothing the next one follows.
+  public var inquiryEvery: Duration
+
+  public init(
+    channel: OutboundChannel, adapter: any ChannelAdapter, from: Address? = nil, window: Int = 10,
+    memory: Duration = .seconds(86_400), inquiryEvery: Duration = .seconds(60)
+  ) {
+    self.channel = channel
+    self.adapter = adapter
+    self.from = from
+    self.window = window
+    self.memory = memory
+    self.inquiryEvery = inquiryEvery
+  }
+}

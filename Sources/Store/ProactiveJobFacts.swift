@@ -1,0 +1,112 @@
+import Channels
+import ContactModel
+
+extension WriteTransaction {
+  /// Plans a job. The same key again answers the job there is, and writes nothing.
+  public func plan(_ job: ProactiveJob, actor: Actor, at time: Timestamp) throws -> (job: ProactiveJob, isNew: Bool) {
+    let added = try execute(
+      """
+      INSERT INTO proactive_job(job_id, campaign_id, customer_no, job_key, purpose, contents, confidential, repeatable,
+        due_at, not_before, not_after, requested_channel, requested_at, overrides, forced_channel, state, next_at,
+        created_by, created_at, updated_at)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'planned', $16, $17, $18, $18)
+      ON CONFLICT (job_key) DO NOTHING
+      """,
+      [
+        .id(job.id), .id(job.campaign), .id(job.customerNo), .text(job.key), .text(job.purpose.rawValue),
+        .text(try JSONText.encode(job.contents)), SQLValue(job.confidential), SQLValue(job.repeatable),
+        SQLValue(job.due), SQLValue(job.notBefore), SQLValue(job.notAfter),
+        SQLValue(job.requested?.channel.rawValue), SQLValue(job.requested?.at),
+        .text(job.overrides.joined(separator: " ")), SQLValue(job.forcedChannel?.rawValue),
+        SQLValue(job.nextAt ?? job.due), .text(job.createdBy), SQLValue(time),
+      ])
+    guard let kept = try proactiveJob(key: job.key) else { throw DatabaseError(.other, "a job just planned is gone") }
+    guard added > 0 else { return (kept, false) }
+    try append(
+      EventRecord(
+        at: time, type: .jobPlanned, subject: kept.id.description, customerNo: kept.customerNo, actor: actor.label,
+        trace: actor.trace, body: try JSONText.encode(["purpose": kept.purpose.rawValue])))
+    return (kept, true)
+  }
+
+  /// Moves a job on. Nothing is written when it has changed since it was read: then false.
+  @discardableResult
+  public func update(_ job: ProactiveJob, at time: Timestamp) throws -> Bool {
+    let changed = try execute(
+      """
+      UPDATE proactive_job SET state = $2, next_at = $3, reason = $4, failures = $5, spent = $6, updated_at = $7,
+        version = version + 1
+      WHERE job_id = $1 AND version = $8
+      """,
+      [
+        .id(job.id), SQLValue(job.state), job.state == .planned ? SQLValue(job.nextAt ?? time) : .null,
+        SQLValue(job.reason), SQLValue(job.failures),
+        .text(job.spent.map(\.rawValue).joined(separator: " ")), SQLValue(time), SQLValue(job.version),
+      ])
+    guard changed > 0 else { return false }
+    if job.state.isFinal {
+      try append(
+        EventRecord(
+          at: time, type: .jobEnded, subject: job.id.description, customerNo: job.customerNo, actor: "liaison",
+          body: try JSONText.encode(["state": job.state.rawValue, "reason": job.reason ?? ""])))
+    }
+    return true
+  }
+
+  /// Withdraws a job that is not under way; false if it is, or has ended.
+  public func cancel(_ id: ProactiveJobID, actor: Actor, at time: Timestamp) throws -> Bool {
+    guard var job = try proactiveJob(id), job.state == .planned else { return false }
+    job.state = .cancelled
+    job.reason = "cancelled by \(actor.label)"
+    return try update(job, at: time)
+  }
+}
+
+extension Connection {
+  public func proactiveJob(_ id: ProactiveJobID) throws -> ProactiveJob? {
+    try first("SELECT * FROM proactive_job WHERE job_id = $1", [.id(id)]).map(ProactiveJob.init(row:))
+  }
+
+  public func proactiveJob(key: String) throws -> ProactiveJob? {
+    try first("SELECT * FROM proactive_job WHERE job_key = $1", [.text(key)]).map(ProactiveJob.init(row:))
+  }
+
+  /// Planned jobs whose time has come, the longest due first.
+  public func dueJobs(at time: Timestamp, limit: Int) throws -> [ProactiveJob] {
+    try query(
+      """
+      SELECT * FROM proactive_job WHERE state = 'planned' AND next_at <= $1 ORDER BY next_at, job_id LIMIT $2
+      {{skip_locked}}
+      """, [SQLValue(time), SQLValue(limit)]
+    ).map(ProactiveJob.init(row:))
+  }
+
+  /// When the next planned job or inquiry is due; nil if there is none.
+  public func nextDue() throws -> Timestamp? {
+    let job = try one("SELECT min(next_at) AS at FROM proactive_job WHERE state = 'planned'").timeOrNil("at")
+    let doubt = try one("SELECT min(inquire_at) AS at FROM attempt WHERE state = 'in_doubt'").timeOrNil("at")
+    return [job, doubt].compactMap(\.self).min()
+  }
+}
+
+extension ProactiveJob {
+  init(row: Row) throws {
+    var requested: Request?
+    if let channel = try row.textOrNil("requested_channel"), let at = try row.timeOrNil("requested_at") {
+      requested = Request(channel: OutboundChannel(rawValue: channel), at: at)
+    }
+    func words(_ text: String?) -> [String] { (text ?? "").split(separator: " ").map(String.init) }
+    self.init(
+      id: try row.parsed("job_id"), campaign: try row.parsedOrNil("campaign_id"),
+      customerNo: try row.parsed("customer_no"), key: try row.text("job_key"),
+      purpose: Purpose(rawValue: try row.text("purpose")),
+      contents: try JSONText.decode([String: Dispatch.Content].self, from: row.text("contents")),
+      confidential: try row.bool("confidential"), repeatable: try row.bool("repeatable"), due: try row.time("due_at"),
+      notBefore: try row.timeOrNil("not_before"), notAfter: try row.timeOrNil("not_after"), requested: requested,
+      overrides: words(try row.textOrNil("overrides")),
+      forcedChannel: try row.textOrNil("forced_channel").map(OutboundChannel.init(rawValue:)),
+      state: try row.word("state"), nextAt: try row.timeOrNil("next_at"), reason: try row.textOrNil("reason"),
+      failures: try row.count("failures"), spent: words(try row.text("spent")).map(OutboundChannel.init(rawValue:)),
+      createdBy: try row.text("created_by"), createdAt: try row.time("created_at"), version: try row.count("version"))
+  }
+}

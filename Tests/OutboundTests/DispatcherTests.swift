@@ -1,0 +1,294 @@
+import Channels
+import ContactModel
+import Foundation
+import Logging
+import Outbound
+import Store
+import Synchronization
+import Testing
+
+@Suite struct DispatcherTests {
+  private let broken = Fault(.connection, text: "refused")
+
+  @Test(arguments: Engine.here) func `a job is decided, sent once and kept as a contact`(engine: Engine) async throws {
+    let sms = ScriptedAdapter(.sms)
+    let bank = try await Bank(engine, sms: sms)
+    let id = try await bank.plan("k1")
+    #expect(try await bank.plan("k1") == id)
+    try await bank.settle()
+    let job = try await bank.job(id)
+    #expect(job.state == .done && job.reason == "accepted")
+    let attempt = try #require(try await bank.attempts(id).first)
+    #expect(attempt.machine.state == .accepted)
+    #expect(sms.dispatches.map(\.wireIdentity) == ["<\(attempt.id)@test>"])
+    #expect(sms.dispatches.first?.to == Bank.phone)
+    let contacts = try await bank.database.read { try $0.lastContacts(of: Bank.customer, limit: 5) }
+    #expect(contacts.map(\.direction) == [.outbound])
+    let decisions = try await bank.database.read { try $0.outboundDecisions(of: id) }
+    #expect(decisions.map(\.body.reason) == ["SEND_DEFAULT"])
+    #expect(decisions.first?.ruleVersion == "shipped")
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `a refusal is kept with its words`(engine: Engine) async throws {
+    let sms = ScriptedAdapter(.sms)
+    let bank = try await Bank(engine, sms: sms)
+    let id = try await bank.plan("k1", purpose: .marketing)
+    try await bank.settle()
+    let job = try await bank.job(id)
+    #expect(job.state == .refused && job.reason == "NO_CHANNEL")
+    let decision = try #require(try await bank.database.read { try $0.outboundDecisions(of: id) }.first)
+    #expect(decision.body.refused == ["sms": "NO_CONSENT"])
+    #expect(decision.body.wordsEn.contains("not consented"))
+    #expect(sms.dispatches.isEmpty)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here)
+  func `a customer who refuses e-mail is reached by SMS, and fall-back never goes against him`(
+    engine: Engine
+  ) async throws {
+    let sms = ScriptedAdapter(.sms) { _ in .rejected(Fault(.contentRefused, text: "no")) }
+    let email = ScriptedAdapter(.email)
+    let bank = try await Bank(engine, sms: sms, email: email)
+    let evidence = bank.evidence()
+    try await bank.database.write { transaction in
+      try transaction.record(
+        ChannelPreference(
+          channel: .email, purpose: nil, verdict: .deny, effectiveAt: Bank.start, source: .customer),
+        id: PreferenceID(at: Bank.start), of: Bank.customer, evidence: evidence, policyVersion: "1", actor: .liaison,
+        at: Bank.start)
+    }
+    let id = try await bank.plan("k1", channels: [.email, .sms])
+    try await bank.settle()
+    let job = try await bank.job(id)
+    #expect(job.state == .refused && job.reason == "NO_CHANNEL" && job.spent == [.sms])
+    #expect(sms.dispatches.count == 1)
+    #expect(email.dispatches.isEmpty)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `rejected goes to the next channel, deferred is tried again later`(
+    engine: Engine
+  ) async throws {
+    let refused = broken
+    let sms = ScriptedAdapter(.sms) { _ in .rejected(Fault(.contentRefused, text: "no")) }
+    let email = ScriptedAdapter(.email) { _ in .deferred(refused, retryAfter: .seconds(120)) }
+    let bank = try await Bank(engine, sms: sms, email: email)
+    let id = try await bank.plan("k1", channels: [.sms, .email])
+    try await bank.settle()
+    var job = try await bank.job(id)
+    #expect(job.state == .planned && job.failures == 1)
+    #expect(job.nextAt == Bank.start + .seconds(120))
+    #expect(sms.dispatches.count == 1 && email.dispatches.count == 1)
+    bank.clock.advance(by: .seconds(119))
+    try await bank.settle()
+    #expect(email.dispatches.count == 1)
+    bank.clock.advance(by: .seconds(1))
+    try await bank.settle()
+    #expect(email.dispatches.count == 2)
+    job = try await bank.job(id)
+    #expect(job.failures == 2)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `doubt is inquired about and never sent again`(engine: Engine) async throws {
+    let doubt = broken
+    let answers = Mutex<[Submission]>([.inDoubt(doubt), .accepted(Receipt(peerID: "p7", at: Bank.start))])
+    let sms = ScriptedAdapter(.sms, answersInquiry: true) { _ in
+      .inDoubt(doubt)
+    } inquire: { _ in
+      answers.withLock { $0.isEmpty ? .inDoubt(doubt) : $0.removeFirst() }
+    }
+    let bank = try await Bank(engine, sms: sms)
+    let id = try await bank.plan("k1")
+    try await bank.settle()
+    #expect(try await bank.attempts(id).map(\.machine.state) == [.inDoubt])
+    bank.clock.advance(by: .seconds(60))
+    try await bank.settle()
+    #expect(try await bank.attempts(id).map(\.machine.state) == [.inDoubt])
+    bank.clock.advance(by: .seconds(60))
+    try await bank.settle()
+    let attempt = try #require(try await bank.attempts(id).first)
+    #expect(attempt.machine.state == .accepted && attempt.machine.peerID == "p7")
+    #expect(sms.dispatches.count == 1)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `doubt beyond the peer's memory ends, or goes once to another channel`(
+    engine: Engine
+  ) async throws {
+    let doubt = broken
+    let sms = ScriptedAdapter(.sms) { _ in .inDoubt(doubt) }
+    let email = ScriptedAdapter(.email)
+    let bank = try await Bank(engine, sms: sms, email: email)
+    let once = try await bank.plan("once", channels: [.sms, .email])
+    let twice = try await bank.plan("twice", channels: [.sms, .email], repeatable: true)
+    try await bank.settle()
+    #expect(email.dispatches.isEmpty)
+    bank.clock.advance(by: .seconds(3_600))
+    try await bank.settle()
+    #expect(try await bank.job(once).state == .unknown)
+    #expect(try await bank.job(twice).state == .done)
+    #expect(sms.dispatches.count == 2 && email.dispatches.count == 1)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `a receipt settles the attempt it names, once`(engine: Engine) async throws {
+    let sms = ScriptedAdapter(.sms) { _ in .accepted(Receipt(peerID: "p1", at: Bank.start)) }
+    let bank = try await Bank(engine, sms: sms)
+    let id = try await bank.plan("k1")
+    try await bank.settle()
+    let report = DeliveryReport(
+      wireIdentity: nil, peerID: "p1", recipient: nil, state: .undelivered,
+      fault: Fault(.unknownRecipient, text: "unknown subscriber"), condemnsAddress: true)
+    for _ in 0..<2 {
+      try await bank.database.write { transaction in
+        try transaction.append(
+          EventRecord(
+            at: Bank.start, type: .reportArrived, subject: "arrival_1", channel: "test-sms",
+            body: try JSONText.encode(report)))
+      }
+    }
+    try await bank.settle()
+    #expect(try await bank.attempts(id).map(\.machine.state) == [.undelivered])
+    #expect(try await bank.job(id).reason == "undelivered")
+    // The address is condemned for whatever comes next.
+    let next = try await bank.plan("k2")
+    try await bank.settle()
+    #expect(try await bank.job(next).state == .refused)
+    #expect(sms.dispatches.count == 1)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `a STOP between claim and hand-over wins`(engine: Engine) async throws {
+    // The first job's submission stops the address; the second job is reserved by then, for one link hands over one.
+    let holder = Mutex<Bank?>(nil)
+    let sms = ScriptedAdapter(.sms) { _ in
+      guard let bank = holder.withLock({ $0 }) else { return .inDoubt(Fault(.internalError, text: "")) }
+      let evidence = bank.evidence()
+      do {
+        try await bank.database.write { transaction in
+          _ = try transaction.stop(
+            Bank.phone, id: StopID(at: Bank.start), channel: .sms, scope: .all, evidence: evidence, at: Bank.start)
+        }
+      } catch { return .inDoubt(Fault(.internalError, text: "\(error)")) }
+      return .accepted(Receipt(peerID: nil, at: Bank.start))
+    }
+    let bank = try await Bank(engine, sms: sms, window: 1)
+    holder.withLock { $0 = bank }
+    let first = try await bank.plan("k1")
+    bank.clock.advance(by: .milliseconds(5))
+    let second = try await bank.plan("k2")
+    try await bank.settle()
+    holder.withLock { $0 = nil }
+    #expect(sms.dispatches.count == 1)
+    let states = [try await bank.job(first).state, try await bank.job(second).state]
+    #expect(Set(states) == [.done, .refused])
+    let released = try await bank.attempts(second) + bank.attempts(first)
+    #expect(Set(released.map(\.machine.state)) == [.accepted, .released])
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `what a crash cut off is in doubt, what was only reserved is sent once`(
+    engine: Engine
+  ) async throws {
+    let url = try engine.freshURL()
+    let reached = Mutex<CheckedContinuation<Void, Never>?>(nil)
+    let hung = ScriptedAdapter(.sms) { _ in
+      // The peer never answers: only the end of the dispatcher ends it.
+      await withCheckedContinuation { continuation in reached.withLock { $0 = continuation } }
+      return .inDoubt(Fault(.cancelled, text: ""))
+    }
+    let before = try await Bank(engine, at: url, sms: hung, window: 1)
+    let first = try await before.plan("k1")
+    before.clock.advance(by: .milliseconds(5))
+    let second = try await before.plan("k2")
+    // Ended below, by letting the peer answer after the store is closed.
+    let round = Task { try? await before.dispatcher.round() }
+    while hung.dispatches.isEmpty { await Task.yield() }
+    await before.database.close()
+    reached.withLock { $0 }?.resume()
+    _ = await round.value
+
+    let sms = ScriptedAdapter(.sms)
+    let after = try await Bank(engine, at: url, sms: sms, window: 1)
+    after.clock.advance(by: .seconds(1))
+    try await after.dispatcher.recover()
+    let states = try await after.attempts(first).map(\.machine.state) + after.attempts(second).map(\.machine.state)
+    #expect(Set(states) == [.inDoubt, .released])
+    try await after.settle()
+    // Only the one that never left goes out.
+    #expect(sms.dispatches.count == 1)
+    let doubtful = try #require(hung.dispatches.first)
+    #expect(sms.dispatches.first?.attempt != doubtful.attempt && sms.dispatches.first?.key != doubtful.key)
+    await after.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `caps hold however many jobs race for one customer`(engine: Engine) async throws {
+    let sms = ScriptedAdapter(.sms)
+    let email = ScriptedAdapter(.email)
+    let bank = try await Bank(engine, sms: sms, email: email)
+    let evidence = bank.evidence()
+    try await bank.database.write { transaction in
+      for channel in [OutboundChannel.sms, .email] {
+        try transaction.record(
+          ChannelPreference(
+            channel: channel, purpose: .marketing, verdict: .allow, effectiveAt: Bank.start, source: .customer),
+          id: PreferenceID(at: Bank.start), of: Bank.customer, evidence: evidence, policyVersion: "1",
+          actor: .liaison, at: Bank.start)
+      }
+    }
+    for index in 0..<8 { try await bank.plan("k\(index)", purpose: .marketing, channels: [.sms, .email]) }
+    await withTaskGroup(of: Void.self) { group in
+      // A round that loses a race throws nothing of interest: the counts below are the test.
+      for _ in 0..<4 { group.addTask { _ = try? await bank.dispatcher.round() } }
+    }
+    try await bank.settle()
+    // Three promotional contacts in seven days, at most two of them by SMS.
+    #expect(sms.dispatches.count + email.dispatches.count == 3)
+    #expect(sms.dispatches.count <= 2)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `the kill switch stops what is planned and lets it go on afterwards`(
+    engine: Engine
+  ) async throws {
+    let sms = ScriptedAdapter(.sms)
+    let bank = try await Bank(engine, sms: sms)
+    try await bank.database.write { try $0.setKillSwitch(true, actor: .liaison, at: Bank.start) }
+    let service = try await bank.plan("k1")
+    let security = try await bank.plan("k2", purpose: .security)
+    try await bank.settle()
+    #expect(try await bank.job(service).reason == "KILL_SWITCH")
+    #expect(try await bank.job(security).state == .done)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `a job past its time says so`(engine: Engine) async throws {
+    let refused = broken
+    let sms = ScriptedAdapter(.sms) { _ in .deferred(refused, retryAfter: .seconds(600)) }
+    let bank = try await Bank(engine, sms: sms)
+    let id = try await bank.plan("k1", notAfter: Bank.start + .seconds(300))
+    try await bank.settle()
+    let job = try await bank.job(id)
+    #expect(job.state == .expired && job.reason == "expired after connection")
+    await bank.database.close()
+  }
+
+  @Test func `the running dispatcher sends a new job at once and ends when cancelled`() async throws {
+    let sms = ScriptedAdapter(.sms)
+    let bank = try await Bank(.sqlite, sms: sms)
+    let ended = bank.database.subscribe(to: EventRecord.self)
+    // Cancelled below.
+    let run = Task { try await bank.dispatcher.run() }
+    let id = try await bank.plan("k1")
+    for await element in ended {
+      if case .value(let event) = element, event.type == .jobEnded { break }
+    }
+    run.cancel()
+    try await run.value
+    #expect(try await bank.job(id).state == .done)
+    await bank.database.close()
+  }
+}
