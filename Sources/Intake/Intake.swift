@@ -86,6 +86,26 @@ public final class Intake: Sendable {
     }
   }
 
+  /// Puts a quarantined arrival back to work. Mended bytes, read as UTF-8, take the place of its text; the original is
+  /// kept beside them. False if it is not in quarantine.
+  public func reprocess(_ id: ArrivalID, mended: [UInt8]?, by actor: Actor) async throws -> Bool {
+    guard let (kept, _) = try await database.read(.live, { try $0.arrival(id) }) else { return false }
+    var payload: KeptArrival.Payload?
+    if let mended {
+      var message: InboundMessage
+      if case .message(let read) = kept.payload { message = read } else { message = InboundMessage(text: "") }
+      message.text = String(decoding: mended, as: UTF8.self)
+      payload = .message(message)
+    }
+    let (replaced, time) = (payload, now())
+    let isReleased = try await database.write { transaction in
+      try transaction.release(id, mended: mended, payload: replaced, by: actor.label, at: time)
+    }
+    guard isReleased, let (released, _) = try await database.read(.live, { try $0.arrival(id) }) else { return isReleased }
+    lanes.offer(released)
+    return true
+  }
+
   /// Routes what is kept until cancelled; begins with what an earlier run left behind.
   public func run() async {
     await withTaskGroup(of: Void.self) { group in

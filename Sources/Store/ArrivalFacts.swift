@@ -24,7 +24,8 @@ public struct KeptArrival: Sendable {
     case report(DeliveryReport)
     case unreadable(Arrival.Unreadable)
 
-    var kind: String {
+    /// As the column says it.
+    public var kind: String {
       switch self {
       case .message: return "message"
       case .call: return "call"

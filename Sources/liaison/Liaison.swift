@@ -6,5 +6,8 @@ struct Liaison: AsyncParsableCommand {
     commandName: "liaison",
     abstract: "Liaison, the contact-centre integration daemon: every channel, one contact model, no contact lost.",
     version: liaisonVersion,
-    subcommands: [Serve.self, Inspect.self])
+    subcommands: [
+      Serve.self, Check.self, Migrate.self, BackupCommand.self, Restore.self, Params.self, Token.self, Inspect.self,
+      Decide.self, Status.self, Ledger.self, Quarantine.self, Explain.self, Tail.self,
+    ])
 }

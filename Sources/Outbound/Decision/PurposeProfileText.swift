@@ -98,6 +98,8 @@ public struct PurposeProfileText: Decodable, Sendable {
         "horizon_days", "no_minor", "holdout_purposes", "household_purposes", "rm_exempt", "registry_purposes",
         "after_unknown", "no_exploration",
         "stop_blocks", "purposes", "caps",
+        // Says in a file of business parameters what it is; nothing to read.
+        "kind",
       ])
     channels = try fields.required([OutboundChannel].self, "channels")
     critical = try fields.required([Purpose].self, "critical")

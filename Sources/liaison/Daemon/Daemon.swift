@@ -86,13 +86,18 @@ struct Daemon {
     let registry = OpenMetricsRegistry()
     MetricsSystem.bootstrap(registry)
     let hub = StreamHub()
-    let routes = makeRoutes(registry: registry, database: database, supervisors: supervisors)
+    let tokens = TokenLookup(database: database, now: now)
+    let bridge = EventBridge(hub: hub)
+    let streaming = database.observe { bridge.publish($0) }
+    let routes = makeRoutes(
+      registry: registry, database: database, bodies: bodies, hub: hub, tokens: tokens, intake: intake,
+      supervisors: supervisors)
     let metrics = RequestMetrics(registry)
     let ready = ReadyGate(listeners: 3, now: now)
     let api = try listener(
       "api", configuration.api,
       site: Site(
-        routes: routes, mounts: extraMounts, authentication: authentication(database),
+        routes: routes, mounts: extraMounts, authentication: .bearer(lookup: { try await tokens.record($0) }),
         limiter: configuration.api.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, clock: now), ready)
@@ -149,11 +154,13 @@ struct Daemon {
     } catch let error as ListenerError {
       throw DaemonError.unavailable("\(error)")
     }
+    streaming.cancel()
     logger.notice("Liaison has stopped.")
   }
 
   private func makeRoutes(
-    registry: OpenMetricsRegistry, database: Database, supervisors: [ChannelSupervisor]
+    registry: OpenMetricsRegistry, database: Database, bodies: BodyStore, hub: StreamHub, tokens: TokenLookup,
+    intake: Intake, supervisors: [ChannelSupervisor]
   ) -> [Route] {
     var routes = operationalRoutes(metrics: registry) {
       var checks: [Readiness.Check] = []
@@ -172,20 +179,22 @@ struct Daemon {
       }
       return Readiness(checks: checks)
     }
+    routes += DeskResources(database: database, hub: hub, now: now).routes
+    routes += OperatorResources(
+      database: database, hub: hub, bodies: bodies, tokens: tokens,
+      actions: OperatorResources.Actions(
+        channels: {
+          var out: [(channel: ContactChannel, health: Health)] = []
+          for supervisor in supervisors { out.append((supervisor.adapter.channel, await supervisor.health)) }
+          return out
+        },
+        reprocess: { id, mended, actor in try await intake.reprocess(id, mended: mended, by: actor) },
+        apply: { documents, isRehearsal, actor in
+          try await apply(documents, to: database, rehearsal: isRehearsal, by: actor, at: now())
+        }), startedAt: now(), version: liaisonVersion
+    ).routes
     routes.append(Description.serving(version: liaisonVersion, routes: routes))
     return routes
-  }
-
-  private func authentication(_ database: Database) -> Authentication {
-    .bearer { digest in
-      let time = now()
-      guard let grant = try await database.read(.live, { try $0.grant(tokenHash: "\(digest)", at: time) }) else { return nil }
-      guard let role = Role(rawValue: grant.role.rawValue) else { return nil }
-      return TokenRecord(
-        principal: Principal(
-          id: grant.label, roles: [role], department: grant.department?.description,
-          agent: grant.agentId?.description), expiresAt: grant.expiresAt)
-    }
   }
 
   private func listener(

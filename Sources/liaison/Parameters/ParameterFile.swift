@@ -2,6 +2,7 @@ import Channels
 import ContactModel
 import Crypto
 import Foundation
+import Outbound
 import Store
 import WebForms
 import Yams
@@ -20,9 +21,9 @@ struct ParameterDraft: Sendable, Hashable {
   var digest: String { SHA256.hash(data: Data(body.utf8)).map { String(format: "%02x", $0) }.joined() }
 }
 
-/// A file of business parameters. The first key `kind` says what is in it: `form`, `category` or `queue`.
+/// A file of business parameters. The first key `kind` says what is in it, one of `kinds`.
 enum ParameterFile {
-  static let kinds = ["form", "category", "queue"]
+  static let kinds = ["form", "category", "queue", "purpose_profile"]
 
   /// Reads and checks a file's text; throws a description with file, line and reason for everything that is wrong.
   static func read(_ yaml: String, file: String) throws -> [ParameterDraft] {
@@ -35,6 +36,7 @@ enum ParameterFile {
     switch kind {
     case "form": return [try form(yaml, file: file)]
     case "queue": return try queues(yaml, file: file)
+    case "purpose_profile": return [try purposeProfile(yaml, file: file)]
     default: return try categories(yaml, file: file)
     }
   }
@@ -42,6 +44,17 @@ enum ParameterFile {
   private static func form(_ yaml: String, file: String) throws -> ParameterDraft {
     let form = try FormDefinition.read(yaml, source: file)
     return ParameterDraft(kind: "form", code: form.id, version: form.version, effectiveAt: form.effective, body: yaml)
+  }
+
+  private static func purposeProfile(_ yaml: String, file: String) throws -> ParameterDraft {
+    do {
+      _ = try YAMLDecoder().decode(PurposeProfileText.self, from: yaml).profile(version: file, zones: ZoneCatalog())
+    } catch let DecodingError.dataCorrupted(context) {
+      throw ConfigurationProblem(file: file, line: nil, text: context.debugDescription)
+    } catch let DecodingError.keyNotFound(key, _) {
+      throw ConfigurationProblem(file: file, line: nil, text: "\(key.stringValue) is required")
+    }
+    return ParameterDraft(kind: "purpose_profile", code: "default", body: yaml)
   }
 
   private static func categories(_ yaml: String, file: String) throws -> [ParameterDraft] {

@@ -1,0 +1,50 @@
+# Liaison. `make` lists the targets.
+SHELL := /bin/bash
+SCRATCH ?= $(or $(LIAISON_SCRATCH),/var/tmp/liaison-build)
+SWIFT := swift
+BUILD := $(SWIFT) build --scratch-path $(SCRATCH) --explicit-target-dependency-import-check error
+SOURCES := Package.swift Sources adapters Tests Benchmarks
+
+.PHONY: help run test check lint format build release bench crash-test test-fax deps test-deps clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: deps release ## install what it needs, build, and serve a small bank with traffic; Ctrl-C stops it
+	$(SCRATCH)/release/liaison serve --demo
+
+test: test-deps ## install what it needs, build, run every test but the slow ones
+	$(BUILD) --build-tests
+	$(SWIFT) test --scratch-path $(SCRATCH) --skip-build
+
+check: lint test ## what CI runs: format, build with warnings as errors and the import check, tests
+
+lint: ## the format, without changing anything
+	$(SWIFT) format lint --strict -r $(SOURCES)
+
+format: ## bring the sources into the format
+	$(SWIFT) format -i -r $(SOURCES)
+
+build: deps ## debug build
+	$(BUILD)
+
+release: deps ## release build of the daemon
+	$(BUILD) -c release --product liaison
+
+bench: deps ## figures; takes minutes (LIAISON_BENCH=store, lookup, forms, streams for one)
+	$(BUILD) -c release --product liaison
+	$(BUILD) -c release --product liaison-bench
+	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/liaison-bench $(or $(LIAISON_BENCH),all)
+
+crash-test: release ## kill -9 the daemon at least 200 times under load; nothing lost, nothing doubled
+	$(BUILD) -c release --product crash-test
+	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/crash-test $(CRASH_ARGUMENTS)
+
+deps: ## the Debian packages of packages.list that running needs
+	@scripts/install-packages
+
+test-deps: ## and those that tests need
+	@scripts/install-packages --test
+
+clean: ## forget what was built
+	rm -rf $(SCRATCH)
