@@ -270,7 +270,9 @@ public enum Backup {
     guard let scheme = uri.firstRange(of: "://") else { return (uri, nil) }
     let rest = uri[scheme.upperBound...]
     let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
-    guard let at = rest[..<end].lastIndex(of: "@"), let colon = rest[..<at].firstIndex(of: ":") else { return (uri, nil) }
+    guard let at = rest[..<end].lastIndex(of: "@"), let colon = rest[..<at].firstIndex(of: ":") else {
+      return (uri, nil)
+    }
     let secret = String(rest[rest.index(after: colon)..<at])
     return (uri[..<colon] + String(uri[at...]), secret.removingPercentEncoding ?? secret)
   }

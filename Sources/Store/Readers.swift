@@ -43,13 +43,14 @@ final class Readers: Sendable {
   }
 
   func read<T: Sendable>(_ lane: Lane, _ body: @escaping @Sendable (any Connection) throws -> T) async throws -> T {
-    let isCancelled = CancellationFlag()
+    let flags = JobFlags()
+    defer { flags.seeFinish() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        enqueue(PendingRead(body: body, continuation: continuation, isCancelled: isCancelled), lane)
+        enqueue(PendingRead(body: body, continuation: continuation, flags: flags), lane)
       }
     } onCancel: {
-      isCancelled.set()
+      flags.cancel()
     }
   }
 
@@ -166,27 +167,33 @@ private protocol ReadJob: AnyObject, Sendable {
 private final class PendingRead<T: Sendable>: ReadJob {
   private let body: @Sendable (any Connection) throws -> T
   private let continuation: CheckedContinuation<T, any Error>
-  private let cancellation: CancellationFlag
-  var isCancelled: Bool { cancellation.isSet }
+  private let flags: JobFlags
+  var isCancelled: Bool { flags.isCancelled }
 
   init(
     body: @escaping @Sendable (any Connection) throws -> T, continuation: CheckedContinuation<T, any Error>,
-    isCancelled: CancellationFlag
+    flags: JobFlags
   ) {
     self.body = body
     self.continuation = continuation
-    cancellation = isCancelled
+    self.flags = flags
   }
 
   func run(_ connection: any Connection) -> Bool {
     do {
       if isCancelled { throw CancellationError() }
-      continuation.resume(returning: try body(connection))
+      let answer = try body(connection)
+      flags.finish()
+      continuation.resume(returning: answer)
       return true
     } catch {
+      flags.finish()
       continuation.resume(throwing: error)
       return false
     }
   }
-  func fail(_ error: any Error) { continuation.resume(throwing: error) }
+  func fail(_ error: any Error) {
+    flags.finish()
+    continuation.resume(throwing: error)
+  }
 }

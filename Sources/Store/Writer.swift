@@ -49,13 +49,14 @@ final class Writer: Sendable {
   func write<T: Sendable>(
     _ lane: Lane, _ body: @escaping @Sendable (WriteTransaction) throws -> T
   ) async throws -> T {
-    let isCancelled = CancellationFlag()
+    let flags = JobFlags()
+    defer { flags.seeFinish() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        enqueue(PendingWrite(body: body, continuation: continuation, isCancelled: isCancelled), lane)
+        enqueue(PendingWrite(body: body, continuation: continuation, flags: flags), lane)
       }
     } onCancel: {
-      isCancelled.set()
+      flags.cancel()
     }
   }
 
@@ -254,22 +255,22 @@ private final class PendingWrite<T: Sendable>: WriteJob, @unchecked Sendable {
   // Invariant: after it is queued, `outcome` is touched by the writer thread only, which resumes it exactly once.
   private let body: @Sendable (WriteTransaction) throws -> T
   private let continuation: CheckedContinuation<T, any Error>
-  private let isCancelled: CancellationFlag
+  private let flags: JobFlags
   private var outcome: Result<T, any Error>?
 
   init(
     body: @escaping @Sendable (WriteTransaction) throws -> T, continuation: CheckedContinuation<T, any Error>,
-    isCancelled: CancellationFlag
+    flags: JobFlags
   ) {
     self.body = body
     self.continuation = continuation
-    self.isCancelled = isCancelled
+    self.flags = flags
   }
 
   func run(_ transaction: WriteTransaction) throws {
     do {
       // Cancelled before its turn: surely not written.
-      if isCancelled.isSet { throw CancellationError() }
+      if flags.isCancelled { throw CancellationError() }
       outcome = .success(try body(transaction))
     } catch {
       outcome = .failure(error)
@@ -278,14 +279,24 @@ private final class PendingWrite<T: Sendable>: WriteJob, @unchecked Sendable {
   }
   func keep(_ error: any Error) { outcome = .failure(error) }
   func finish() {
+    flags.finish()
     continuation.resume(with: outcome ?? .failure(DatabaseError(.other, "a write was not run")))
   }
-  func fail(_ error: any Error) { continuation.resume(throwing: error) }
+  func fail(_ error: any Error) {
+    flags.finish()
+    continuation.resume(throwing: error)
+  }
 }
 
-/// Set once, by the cancellation of a task.
-final class CancellationFlag: Sendable {
-  private let flag = Atomic(false)
-  var isSet: Bool { flag.load(ordering: .relaxed) }
-  func set() { flag.store(true, ordering: .relaxed) }
+/// What a waiting task and the thread that serves it tell each other.
+final class JobFlags: Sendable {
+  private let cancelled = Atomic(false)
+  private let finished = Atomic(false)
+  var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+  func cancel() { cancelled.store(true, ordering: .relaxed) }
+
+  /// The thread before it resumes the task, and the task when it goes on: the order that a continuation keeps anyway,
+  /// in a form the thread sanitizer can see. The runtime hides it when the answer is there before the task suspends.
+  func finish() { finished.store(true, ordering: .releasing) }
+  func seeFinish() { _ = finished.load(ordering: .acquiring) }
 }

@@ -16,13 +16,8 @@ public final class LocalPostgres: Sendable {
   public static let howToGetIt = "PostgreSQL 15 not found in \(binaries), or not root: apt-get install postgresql"
 
   /// Started by the first who asks.
-  public static let shared = Mutex<Result<LocalPostgres, any Error>?>(nil)
-  public static func running() throws -> LocalPostgres {
-    try shared.withLock { shared in
-      if shared == nil { shared = Result { try LocalPostgres() } }
-      return try shared!.get()
-    }
-  }
+  public static func running() throws -> LocalPostgres { try shared.get() }
+  private static let shared = Result { try LocalPostgres() }
 
   public let directory: String
   private let lifeline: FileHandle

@@ -6,7 +6,8 @@ import Testing
 @Suite struct BackupTests {
   let now = Timestamp(seconds: 1_795_532_671)
 
-  @Test(arguments: Engine.here) func `a store is copied while it works, and restored whole`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `a store is copied while it works, and restored whole`(engine: Engine) async throws
+  {
     let url = try engine.freshURL()
     let folder = try temporaryDirectory()
     let bodies = try BodyStore(directory: folder + "/bodies")

@@ -106,7 +106,9 @@ import Testing
     await database.close()
   }
 
-  @Test(arguments: Engine.here) func `upsert, returning, lists and reuse of parameters work alike`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `upsert, returning, lists and reuse of parameters work alike`(engine: Engine)
+    async throws
+  {
     let database = try engine.open()
     try await database.write { tx throws in
       let upsert =
@@ -117,7 +119,8 @@ import Testing
       let byName = try tx.query(
         "SELECT id FROM author WHERE name IN {{list_text:$1}} ORDER BY id", [.list(["x\"y", "行", "no"])])
       #expect(try byName.map { try $0.int("id") } == [2, 3])
-      let byID = try tx.query("SELECT id FROM author WHERE id IN {{list_int:$1}} ORDER BY id", [.list([4, 1] as [Int64])])
+      let byID = try tx.query(
+        "SELECT id FROM author WHERE id IN {{list_int:$1}} ORDER BY id", [.list([4, 1] as [Int64])])
       #expect(try byID.map { try $0.int("id") } == [1, 4])
       #expect(try tx.query("SELECT id FROM author WHERE id IN {{list_int:$1}}", [.list([] as [Int64])]).isEmpty)
       let claimed = try tx.query("SELECT id FROM author WHERE id > $1 ORDER BY id LIMIT $2 {{skip_locked}}", [1, 2])
@@ -157,7 +160,9 @@ import Testing
     await database.close()
   }
 
-  @Test(arguments: Engine.here) func `a thousand different statements do not exhaust the cache`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `a thousand different statements do not exhaust the cache`(engine: Engine)
+    async throws
+  {
     let database = try engine.open()
     try await database.write { tx throws in
       for number in 0..<1_000 { #expect(try tx.one("SELECT \(number) AS n").int("n") == Int64(number)) }
@@ -166,7 +171,9 @@ import Testing
     await database.close()
   }
 
-  @Test(arguments: Engine.here) func `a statement that runs too long is stopped, and the next one works`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `a statement that runs too long is stopped, and the next one works`(engine: Engine)
+    async throws
+  {
     let database = try engine.open { $0.statementTimeout = .milliseconds(100) }
     let endless = """
       WITH RECURSIVE n (i) AS (SELECT CAST(1 AS {{int}}) UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000)
@@ -203,7 +210,8 @@ import Testing
     let texts = ["a": "客户要求办理信用卡，VISA 卡", "b": "Reset my password, please", "c": "信托产品的用户"]
     try await database.write { tx throws in
       for (id, text) in texts {
-        try tx.execute("INSERT INTO words_of (id, words) VALUES ($1, $2)", [.text(id), .text(SearchText.words(of: text))])
+        try tx.execute(
+          "INSERT INTO words_of (id, words) VALUES ($1, $2)", [.text(id), .text(SearchText.words(of: text))])
       }
     }
     func found(_ text: String) async throws -> [String] {

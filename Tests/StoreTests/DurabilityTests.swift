@@ -16,7 +16,8 @@ import Testing
     var acknowledged: Set<Int64> = []
     for round in 0..<3 {
       let heard = try await runUntilKilled(
-        [text, "\(round * 1_000_000)"] + (point.map { [$0, "\(20 + round * 7)"] } ?? []), after: point == nil ? 400 : .max)
+        [text, "\(round * 1_000_000)"] + (point.map { [$0, "\(20 + round * 7)"] } ?? []),
+        after: point == nil ? 400 : .max)
       #expect(!heard.isEmpty)
       acknowledged.formUnion(heard)
     }
@@ -91,7 +92,8 @@ import Testing
     await database.close()
   }
 
-  @Test(.enabled(if: Engine.here.contains(.postgres))) func `a commit of PostgreSQL returns after fsync`() async throws {
+  @Test(.enabled(if: Engine.here.contains(.postgres))) func `a commit of PostgreSQL returns after fsync`() async throws
+  {
     let database = try Engine.postgres.open()
     let setting = try await database.write { try $0.one("SHOW synchronous_commit").text(0) }
     #expect(setting == "on")

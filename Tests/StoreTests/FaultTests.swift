@@ -96,7 +96,9 @@ import Testing
     var kept = 0
     for id in 0..<100 as Range<Int64> where error == nil {
       error = await storeError {
-        try await database.write { try $0.execute("INSERT INTO note (id, body) VALUES ($1, $2)", [.int(id), .blob(large)]) }
+        try await database.write {
+          try $0.execute("INSERT INTO note (id, body) VALUES ($1, $2)", [.int(id), .blob(large)])
+        }
       }
       if error == nil { kept += 1 }
     }

@@ -21,7 +21,8 @@ import Testing
     let database = try engine.open(Self.history, at: url)
     #expect(database.migrated == Array((version + 1)..<4))
     try await database.write { tx in
-      try tx.execute("INSERT INTO a (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = excluded.name", [7, "x"])
+      try tx.execute(
+        "INSERT INTO a (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = excluded.name", [7, "x"])
       try tx.execute("INSERT INTO b (id, a) VALUES ($1, $2)", [1, 7])
     }
     #expect(try await database.read { try $0.one("SELECT name FROM a").text("name") } == "x")
@@ -39,7 +40,9 @@ import Testing
     #expect(error?.message.contains("version 3") == true)
   }
 
-  @Test(arguments: Engine.here) func `an old database is refused where it may not be changed`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `an old database is refused where it may not be changed`(engine: Engine)
+    async throws
+  {
     let url = try engine.freshURL()
     try await engine.open(Array(Self.history.prefix(1)), at: url).close()
     #expect(await storeError { try engine.open(Self.history, at: url) { $0.migrate = .require } } != nil)
@@ -53,7 +56,8 @@ import Testing
     #expect(await storeError { try engine.open(changed, at: url) }?.kind == .migrationChanged)
   }
 
-  @Test(arguments: Engine.here) func `a migration that fails leaves the version before it`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `a migration that fails leaves the version before it`(engine: Engine) async throws
+  {
     let url = try engine.freshURL()
     var broken = Self.history
     broken[2].sql = "CREATE TABLE c (id {{int}} PRIMARY KEY) {{opt}}; CREATE TABLE a (id {{int}});"

@@ -16,7 +16,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("postgres://bank:s3:cr@t@db.bank/liaison?sslmode=verify-full", "postgres://bank:…@db.bank/liaison?sslmode=verify-full"),
+    (
+      "postgres://bank:s3:cr@t@db.bank/liaison?sslmode=verify-full",
+      "postgres://bank:…@db.bank/liaison?sslmode=verify-full"
+    ),
     ("postgresql://bank@db/liaison?password=secret&x=1", "postgresql://bank@db/liaison?password=…&x=1"),
     ("postgres:///liaison", "postgres:///liaison"),
   ])

@@ -149,7 +149,9 @@ import Testing
     await database.close()
   }
 
-  @Test(arguments: Engine.here) func `a bulk transaction is cut short when a live write comes`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `a bulk transaction is cut short when a live write comes`(engine: Engine)
+    async throws
+  {
     let database = try engine.open()
     let order = Shared<[String]>([])
     let entered = Shared(false)
@@ -189,7 +191,9 @@ import Testing
     await database.close()
   }
 
-  @Test(arguments: Engine.here) func `a full queue refuses at once, and works on afterwards`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `a full queue refuses at once, and works on afterwards`(engine: Engine)
+    async throws
+  {
     let gate = CommitGate()
     let database = try engine.open {
       $0.atCommit = gate.hook
@@ -235,7 +239,9 @@ import Testing
     await database.close()
   }
 
-  @Test(arguments: Engine.here) func `closing finishes what waits and refuses what comes later`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `closing finishes what waits and refuses what comes later`(engine: Engine)
+    async throws
+  {
     let url = try engine.freshURL()
     let gate = CommitGate()
     let database = try engine.open(at: url) { $0.atCommit = gate.hook }
@@ -244,7 +250,9 @@ import Testing
       defer { gate.open() }
       for id in 0..<20 {
         group.addTask {
-          _ = try await database.write { try $0.execute("INSERT INTO author (id, name) VALUES ($1, $2)", [SQLValue(id), "x"]) }
+          _ = try await database.write {
+            try $0.execute("INSERT INTO author (id, name) VALUES ($1, $2)", [SQLValue(id), "x"])
+          }
         }
       }
       try await until { gate.isHolding }
@@ -263,7 +271,9 @@ import Testing
     await again.close()
   }
 
-  @Test(arguments: Engine.here) func `many reads share the readers, and one that fails harms no other`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `many reads share the readers, and one that fails harms no other`(engine: Engine)
+    async throws
+  {
     let database = try engine.open()
     try await database.write { tx in
       for id in 0..<50 as Range<Int64> {

@@ -150,7 +150,8 @@ final class PostgresConnection: Session {
       statement.lastUse = useCount
       return statement
     }
-    if statements.count >= Self.statementLimit, let oldest = statements.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+    if statements.count >= Self.statementLimit, let oldest = statements.min(by: { $0.value.lastUse < $1.value.lastUse })
+    {
       pending.append("DEALLOCATE \(oldest.value.name)")
       statements[oldest.key] = nil
     }

@@ -58,7 +58,8 @@ final class SQLiteConnection: Session {
       try query("PRAGMA query_only = ON", [])
     case .writer:
       sqlite3_wal_hook(
-        handle, { context, _, _, pages in
+        handle,
+        { context, _, _, pages in
           Unmanaged<LogLength>.fromOpaque(context!).takeUnretainedValue().pages = pages
           return SQLITE_OK
         }, Unmanaged.passUnretained(log).toOpaque())
@@ -133,7 +134,8 @@ final class SQLiteConnection: Session {
       statement.lastUse = useCount
       return statement
     }
-    if statements.count >= Self.statementLimit, let oldest = statements.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+    if statements.count >= Self.statementLimit, let oldest = statements.min(by: { $0.value.lastUse < $1.value.lastUse })
+    {
       statements.removeValue(forKey: oldest.key)?.finalize()
     }
     var raw: OpaquePointer?
@@ -284,7 +286,8 @@ private final class Prepared {
     let count = sqlite3_bind_parameter_count(handle)
     var indices: [Int32] = []
     for index in 0..<max(0, count) {
-      guard let name = sqlite3_bind_parameter_name(handle, index + 1), let number = Int(String(cString: name).dropFirst()),
+      guard let name = sqlite3_bind_parameter_name(handle, index + 1),
+        let number = Int(String(cString: name).dropFirst()),
         number > 0, number < 10_000
       else { continue }
       while indices.count < number { indices.append(0) }
