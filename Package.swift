@@ -134,6 +134,13 @@ let package = Package(
     .executableTarget(
       name: "StoreCrashChild", dependencies: ["Store", "Channels"], path: "Tests/StoreCrashChild",
       swiftSettings: strict),
+    .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
+    .executableTarget(
+      name: "crash-test",
+      dependencies: [
+        "LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1,
+      ],
+      path: "Tests/CrashTest", swiftSettings: strict),
     .testTarget(name: "ChannelsTests", dependencies: ["Channels"], swiftSettings: strict),
     .testTarget(
       name: "ChannelConformanceTests", dependencies: ["ChannelConformance", "Channels"], swiftSettings: strict),
@@ -145,6 +152,20 @@ let package = Package(
       dependencies: [
         "API", "Channels", asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix,
         nioHTTP1, nioSSL,
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
+    .testTarget(
+      name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
+      swiftSettings: strict),
+    .testTarget(
+      name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
+    .testTarget(
+      name: "LiaisonTests",
+      dependencies: [
+        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms", asyncHTTPClient,
+        logging, nioCore, nioHTTP1, serviceLifecycle, yams,
       ],
       swiftSettings: strict),
     .testTarget(
