@@ -79,7 +79,7 @@ struct Comparison {
     }
     contacts = seenContacts.count
     requests = seenRequests.count
-    for row in offers { kept[try row.text("arrival_id")]?.offers = try row.count("n") }
+    for row in offers { kept[try row.text("arrival_id")]?.offers = Int(try row.int("n")) }
     for row in orphans { fail("request \(try row.text("request_id")) has no contact") }
     if try check.count != 1 || check[0].text(0) != "ok" { fail("the database's own check: \(try check.map { try $0.text(0) })") }
     events = try log[0].int("last")

@@ -155,7 +155,7 @@ struct CrashTest: AsyncParsableCommand {
           SELECT (SELECT count(*) FROM arrival WHERE state = 'kept')
             + (SELECT count(*) FROM contact WHERE offered_at IS NULL) AS n
           """, []
-        ).count("n")
+        ).int("n")
       }
       if left == 0 { return }
       try await Task.sleep(for: .milliseconds(50))

@@ -40,24 +40,13 @@ public final class ChildProcess: Sendable {
     let started = Mutex<Int32?>(nil)
     let semaphore = DispatchSemaphore(value: 0)
     let thread = Thread { [self] in
-      var ends: [Int32] = [-1, -1]
-      guard pipe2(&ends, O_CLOEXEC) == 0 else {
-        started.withLock { $0 = errno }
-        semaphore.signal()
-        return
-      }
-      var pid: pid_t = 0
-      let code = spawn(words, variables, output: ends[1], &pid)
-      close(ends[1])
+      let (code, pid, output) = launching.withLock { _ in launch(words, variables) }
       state.withLock { $0.pid = pid }
       started.withLock { $0 = code }
       semaphore.signal()
-      guard code == 0 else {
-        close(ends[0])
-        return
-      }
-      read(ends[0])
-      close(ends[0])
+      guard code == 0 else { return }
+      read(output)
+      close(output)
       var status: Int32 = 0
       while waitpid(pid, &status, 0) < 0, errno == EINTR {}
       let signal = status & 0x7f
@@ -160,15 +149,26 @@ public final class ChildProcess: Sendable {
   }
 }
 
-private func spawn(_ words: [String], _ variables: [String: String], output: Int32, _ pid: inout pid_t) -> Int32 {
+/// One child at a time is made: another must not inherit the pipe before it is marked as ours alone.
+private let launching = Mutex(())
+
+/// The error number (0: none), the child, and where its output is read.
+private func launch(_ words: [String], _ variables: [String: String]) -> (Int32, pid_t, Int32) {
+  var ends: [Int32] = [-1, -1]
+  guard pipe(&ends) == 0 else { return (errno, 0, -1) }
+  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+  defer { close(ends[1]) }
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)
   defer { posix_spawn_file_actions_destroy(&actions) }
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-  posix_spawn_file_actions_adddup2(&actions, output, 1)
-  posix_spawn_file_actions_adddup2(&actions, output, 2)
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
   var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
   var environment: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
   defer { for text in arguments + environment { free(text) } }
-  return posix_spawn(&pid, words[0], &actions, nil, &arguments, &environment)
+  var pid: pid_t = 0
+  let code = posix_spawn(&pid, words[0], &actions, nil, &arguments, &environment)
+  if code != 0 { close(ends[0]) }
+  return (code, pid, ends[0])
 }
