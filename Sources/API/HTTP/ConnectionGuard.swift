@@ -18,14 +18,16 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   private let table: ConnectionTable
   private let requestTimeout: TimeAmount
   private let writeTimeout: TimeAmount
+  private let onAnswered: (@Sendable () -> Void)?
   private var address: String?
   private var requestDeadline: Scheduled<Void>?
   private var writeDeadline: Scheduled<Void>?
   private var answerBegun = false
   private var cutOff = false
 
-  init(table: ConnectionTable, limits: ConnectionLimits) {
+  init(table: ConnectionTable, limits: ConnectionLimits, onAnswered: (@Sendable () -> Void)? = nil) {
     self.table = table
+    self.onAnswered = onAnswered
     requestTimeout = TimeAmount(limits.requestTimeout)
     writeTimeout = TimeAmount(limits.writeTimeout)
   }
@@ -77,7 +79,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     guard !cutOff else { return promise?.fail(ChannelError.ioOnClosedChannel) ?? () }
-    if case .head = unwrapOutboundIn(data) { answerBegun = true }
+    let part = unwrapOutboundIn(data)
+    if case .head = part { answerBegun = true }
+    var promise = promise
+    if let onAnswered, case .end = part {
+      let written = promise ?? context.eventLoop.makePromise()
+      written.futureResult.whenSuccess { onAnswered() }
+      promise = written
+    }
     context.write(data, promise: promise)
   }
 

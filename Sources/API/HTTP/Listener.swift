@@ -67,7 +67,9 @@ public struct Listener: Service, CustomStringConvertible {
     _ table: ConnectionTable, whenBound: @escaping @Sendable () -> Void
   ) -> Application<SiteResponder> {
     var http = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [ConnectionGuard(table: table, limits: configuration.limits)],
+      additionalChannelHandlers: [
+        ConnectionGuard(table: table, limits: configuration.limits, onAnswered: configuration.onAnswered)
+      ],
       idleTimeout: TimeAmount(configuration.limits.idleTimeout))
     http.httpDecoder.maxHeaderFieldSize = configuration.limits.maximumHeaderBytes
     http.httpDecoder.maxHeaderListSize = configuration.limits.maximumHeaderBytes

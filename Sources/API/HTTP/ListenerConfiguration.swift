@@ -1,5 +1,5 @@
 /// Where one listener listens and what it bears. Every bound is a configuration key.
-public struct ListenerConfiguration: Sendable, Hashable {
+public struct ListenerConfiguration: Sendable {
   public enum Address: Sendable, Hashable {
     /// Port 0 takes a free one, told by `onBound`.
     case network(host: String, port: Int)
@@ -10,6 +10,8 @@ public struct ListenerConfiguration: Sendable, Hashable {
   public var name: String
   public var address: Address
   public var limits: ConnectionLimits
+  /// Called on the event loop once the last byte of an answer has been handed to the socket; for the crash test.
+  public var onAnswered: (@Sendable () -> Void)?
 
   public init(name: String, address: Address, limits: ConnectionLimits = ConnectionLimits()) {
     self.name = name

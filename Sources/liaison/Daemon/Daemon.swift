@@ -101,13 +101,15 @@ struct Daemon {
         limiter: configuration.api.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, clock: now), ready)
+    var whenAnswered: (@Sendable () -> Void)?
+    if let crash { whenAnswered = { crash.pass(.afterAnswer) } }
     let forms = try listener(
       "public", configuration.publicListener,
       site: Site(
         mounts: publicMounts,
         limiter: configuration.publicListener.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
-        }, metrics: metrics, logsRemoteAddress: false, clock: now), ready)
+        }, metrics: metrics, logsRemoteAddress: false, clock: now), ready, onAnswered: whenAnswered)
     let admin = Listener(
       ListenerConfiguration(name: "admin", address: .unixSocket(path: configuration.admin.socket, mode: 0o600)),
       site: Site(routes: routes, authentication: .socketPermission, clock: now), logger: logger,
@@ -198,7 +200,8 @@ struct Daemon {
   }
 
   private func listener(
-    _ name: String, _ wiring: Configuration.ListenerWiring, site: Site, _ ready: ReadyGate
+    _ name: String, _ wiring: Configuration.ListenerWiring, site: Site, _ ready: ReadyGate,
+    onAnswered: (@Sendable () -> Void)? = nil
   ) throws -> (listener: Listener, certificates: CertificateStore?) {
     var limits = ConnectionLimits()
     limits.maximumConnections = wiring.maximumConnections
@@ -216,11 +219,12 @@ struct Daemon {
         throw DaemonError.configuration("\(name).tls: \(error)")
       }
     }
+    var configuration = ListenerConfiguration(
+      name: name, address: .network(host: wiring.listen.host, port: wiring.listen.port), limits: limits)
+    configuration.onAnswered = onAnswered
     return (
       Listener(
-        ListenerConfiguration(
-          name: name, address: .network(host: wiring.listen.host, port: wiring.listen.port), limits: limits),
-        site: site, certificates: certificates, logger: logger,
+        configuration, site: site, certificates: certificates, logger: logger,
         onBound: { await ready.bound(name, port: $0) }), certificates
     )
   }

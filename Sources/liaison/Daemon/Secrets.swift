@@ -19,15 +19,20 @@ struct Secrets: Sendable {
     }
     let key = SymmetricKey(size: .bits256)
     let text = key.withUnsafeBytes { $0.map { String(format: "%02x", $0) }.joined() } + "\n"
-    let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else {
-      throw DaemonError.configuration("cannot make \(file): \(String(cString: strerror(errno)))")
-    }
+    // Whole or not at all: a file half written by a process that was killed would be refused at every later start.
+    let draft = file + ".new"
+    let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw Self.cannotWrite(file, errno) }
     defer { close(descriptor) }
     let written = text.withCString { write(descriptor, $0, text.utf8.count) }
-    guard written == text.utf8.count, fsync(descriptor) == 0 else {
-      throw DaemonError.configuration("cannot write \(file): \(String(cString: strerror(errno)))")
+    guard written == text.utf8.count, fsync(descriptor) == 0, rename(draft, file) == 0 else {
+      throw Self.cannotWrite(file, errno)
     }
+    let parent = (file as NSString).deletingLastPathComponent
+    let folder = open(parent.isEmpty ? "." : parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard folder >= 0 else { throw Self.cannotWrite(file, errno) }
+    defer { close(folder) }
+    guard fsync(folder) == 0 else { throw Self.cannotWrite(file, errno) }
     root = key
   }
 
@@ -36,6 +41,11 @@ struct Secrets: Sendable {
     let derived = HKDF<SHA256>.deriveKey(
       inputKeyMaterial: root, info: Data("liaison \(purpose) 1".utf8), outputByteCount: 32)
     return derived.withUnsafeBytes { Array($0) }
+  }
+
+  private static func cannotWrite(_ file: String, _ code: Int32) -> DaemonError {
+    let text = "cannot write \(file): \(String(cString: strerror(code)))"
+    return code == ENOSPC || code == EDQUOT || code == EROFS || code == EFBIG ? .storage(text) : .configuration(text)
   }
 
   private static func existing(_ file: String) throws -> String? {
