@@ -108,7 +108,7 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", "Telephony", nioCore, nioPosix],
+      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix],
       swiftSettings: strict),
 
     // The program.
@@ -145,15 +145,6 @@ let package = Package(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(
       name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
-      swiftSettings: strict),
-    .testTarget(
-      name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
-    .testTarget(
-      name: "LiaisonTests",
-      dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms", asyncHTTPClient,
-        logging, nioCore, nioHTTP1, serviceLifecycle, yams,
-      ],
       swiftSettings: strict),
     .target(
       name: "ChannelConformance", dependencies: ["Channels"], path: "Tests/ChannelConformance", swiftSettings: strict),
