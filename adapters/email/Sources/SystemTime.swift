@@ -1,3 +1,4 @@
+import CEsmtp  // its module is the first to declare timespec
 import Channels
 import Glibc
 

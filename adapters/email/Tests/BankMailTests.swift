@@ -24,7 +24,7 @@ final class BankMail: Sendable {
   }
   deinit {
     // Whatever is left is of no use to anybody.
-    try? run(["stop", directory.path])
+    try? crash()
     try? FileManager.default.removeItem(at: directory)
   }
   func start() throws { try run(["start", directory.path, "\(base)"] + options) }
