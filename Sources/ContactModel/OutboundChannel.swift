@@ -8,6 +8,9 @@ public struct OutboundChannel: RawRepresentable, Hashable, Comparable, Sendable,
   public let rawValue: String
   public init(rawValue: String) { self.rawValue = rawValue }
   public init(from decoder: any Decoder) throws { rawValue = try decoder.singleValueContainer().decode(String.self) }
+  // Inlined into the decision, which compares names more often than it does anything else.
+  @inlinable public static func == (a: Self, b: Self) -> Bool { a.rawValue == b.rawValue }
+  @inlinable public func hash(into hasher: inout Hasher) { hasher.combine(rawValue) }
   public var description: String { rawValue }
   public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
 
