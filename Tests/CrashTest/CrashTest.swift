@@ -30,10 +30,9 @@ struct CrashTest: AsyncParsableCommand {
 
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
-    setvbuf(stdout, nil, _IOLBF, 0)
     let seed = seed ?? UInt64.random(in: 1...999_999_999)
     let bank = try TestBank()
-    print("crash-test: seed \(seed), \(kills) kills, \(senders) senders, \(liaison), store in \(bank.directory)")
+    say("crash-test: seed \(seed), \(kills) kills, \(senders) senders, \(liaison), store in \(bank.directory)")
     let start = ContinuousClock.now
     let load = Senders(seed: seed)
     let posting = Task { await load.run(senders) }  // Ended by `load.finish()` below.
@@ -49,7 +48,7 @@ struct CrashTest: AsyncParsableCommand {
         kinds[place, default: 0] += 1
         if (round + 1) % 20 == 0 {
           let counts = load.counts
-          print(
+          say(
             "\(round + 1)/\(kills) kills, \(counts.acknowledged) acknowledged, \(counts.unanswered) unanswered, "
               + "\(seconds(.now - start)) s")
         }
@@ -83,7 +82,7 @@ struct CrashTest: AsyncParsableCommand {
 
     let counts = load.counts
     let ledger = result.ledger
-    print(
+    say(
       """
       kills        \(Self.places.map { "\($0) \(kinds[$0] ?? 0)" }.joined(separator: ", "))
       posts        \(counts.posts): \(counts.acknowledged) acknowledged, \(counts.unanswered) unanswered, \
@@ -97,12 +96,12 @@ struct CrashTest: AsyncParsableCommand {
       time         \(seconds(.now - start)) s; slowest start \(seconds(slowestStart)) s; SIGTERM \(seconds(stopped)) s
       """)
     guard failures.isEmpty else {
-      print("FAILED, seed \(seed), store kept in \(bank.directory):")
-      for text in failures.prefix(50) { print("  \(text)") }
-      if failures.count > 50 { print("  and \(failures.count - 50) more") }
+      say("FAILED, seed \(seed), store kept in \(bank.directory):")
+      for text in failures.prefix(50) { say("  \(text)") }
+      if failures.count > 50 { say("  and \(failures.count - 50) more") }
       throw ExitCode(1)
     }
-    print("nothing lost, nothing doubled, the ledger balances (seed \(seed))")
+    say("nothing lost, nothing doubled, the ledger balances (seed \(seed))")
     if !keep { bank.remove() }
   }
 
@@ -160,7 +159,7 @@ struct CrashTest: AsyncParsableCommand {
       if left == 0 { return }
       try await Task.sleep(for: .milliseconds(50))
     }
-    print("it did not drain within a minute:\n\(daemon.child.tail)")
+    say("it did not drain within a minute:\n\(daemon.child.tail)")
   }
 }
 
@@ -168,3 +167,6 @@ private func seconds(_ duration: Duration) -> String {
   duration.formatted(.units(allowed: [.seconds], fractionalPart: .show(length: 2)))
     .split(separator: " ").first.map(String.init) ?? "\(duration)"
 }
+
+/// At once, also into a file.
+private func say(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
