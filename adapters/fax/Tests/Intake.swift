@@ -80,6 +80,9 @@ final class KeptArrivals: Sendable {
     }
   }
 
+  /// The fax that came as this file of recvq.
+  func fax(_ file: String) async -> Arrival? { await first { $0.wireKey?.contains(file) == true } }
+
   func report(of wireIdentity: String, within limit: Duration = .seconds(20)) async -> DeliveryReport? {
     let arrival = await first(within: limit) { $0.report?.wireIdentity == wireIdentity }
     return arrival?.report

@@ -170,7 +170,7 @@ struct RealServerTests {
       #expect(partial.message?.property("fax.complete") == "no")
       #expect(partial.message?.property("fax.readable_pages") == "1")
       // LIST passes over what is no TIFF at all: it is found by NLST.
-      for index in 1...3 { _ = await kept.first { $0.wireKey?.contains("fax00000000\(index)") == true } }
+      for index in 1...3 { _ = await kept.fax("fax00000000\(index)") }
     }
     let codes = kept.all.compactMap { arrival -> String? in
       if case .unreadable(let why) = arrival.payload { return why.code }
