@@ -111,7 +111,12 @@ public final class Intake: Sendable {
     await withTaskGroup(of: Void.self) { group in
       for lane in 0..<lanes.count {
         group.addTask {
-          while let kept = await self.lanes.next(of: lane) { await self.route(kept) }
+          while let kept = await self.lanes.next(of: lane) {
+            let isDone = await self.route(kept)
+            // The store could not: no use in asking it again at once. Cancelled, the next run finds it.
+            if !isDone { try? await Task.sleep(for: .seconds(1)) }
+            self.lanes.settled(kept.id, again: !isDone)
+          }
         }
       }
       group.addTask { await self.sweep() }
@@ -126,17 +131,25 @@ public final class Intake: Sendable {
   /// already is fetched too; routing it twice is prevented by its state.
   private func sweep() async {
     repeat {
-      do {
-        var last: ArrivalID?
-        search: while !Task.isCancelled {
-          let after = last
-          let batch = try await database.read(.bulk) { try $0.arrivalsInWork(after: after, limit: 500) }
-          for kept in batch where !lanes.offer(kept) { break search }
-          guard let end = batch.last?.id else { break }
-          last = end
+      var isThrough = false
+      while !isThrough, !Task.isCancelled {
+        lanes.beginSweep()
+        do {
+          var last: ArrivalID?
+          var isFull = false
+          while !isFull, !Task.isCancelled {
+            let after = last
+            let batch = try await database.read(.bulk) { try $0.arrivalsInWork(after: after, limit: 500) }
+            guard let end = batch.last?.id else { break }
+            isFull = batch.contains { !lanes.fetched($0) }
+            last = end
+          }
+          if isFull { break }
+          isThrough = lanes.endSweep()
+        } catch {
+          logger.error("The store could not be searched for work.", metadata: ["fault.text": "\(error)"])
+          do { try await Task.sleep(for: .seconds(1)) } catch { return }
         }
-      } catch {
-        logger.error("The store could not be searched for work.", metadata: ["fault.text": "\(error)"])
       }
     } while await lanes.waitForOverflow()
   }

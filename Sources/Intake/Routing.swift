@@ -5,8 +5,9 @@ import Logging
 import Store
 
 extension Intake {
-  /// Turns one kept arrival into a contact of a request, or sets it aside with the reason.
-  func route(_ kept: KeptArrival) async {
+  /// Turns one kept arrival into a contact of a request, or sets it aside with the reason. False if the store could
+  /// do neither now: it stays in work and must be tried again.
+  func route(_ kept: KeptArrival) async -> Bool {
     do {
       switch kept.payload {
       case .message(let message): try await route(message, of: kept)
@@ -19,11 +20,12 @@ extension Intake {
         try await database.write { try $0.passPresence(kept, presence: presence, at: time) }
       }
     } catch is CancellationError {
-      return  // still kept; the next run finds it
-    } catch let error as DatabaseError where [.busy, .serialization, .connection, .full, .closed].contains(error.kind) {
+      return false
+    } catch let error as DatabaseError where [.busy, .serialization, .timeout, .connection, .full, .readOnly, .closed].contains(error.kind) {
       logger.warning(
         "An arrival could not be routed now and stays in work.",
         metadata: ["arrival.id": "\(kept.id)", "fault.code": "\(error.kind.rawValue)"])
+      return false
     } catch {
       logger.error(
         "An arrival could not be routed and was set aside.",
@@ -32,8 +34,10 @@ extension Intake {
         try await setAside(kept, code: "routing-failed", reason: "\(error)")
       } catch {
         logger.error("It could not be set aside either.", metadata: ["arrival.id": "\(kept.id)", "fault.text": "\(error)"])
+        return false
       }
     }
+    return true
   }
 
   private func setAside(_ kept: KeptArrival, code: String, reason: String) async throws {

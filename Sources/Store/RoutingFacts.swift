@@ -89,15 +89,17 @@ extension WriteTransaction {
         body: try JSONText.encode(request))
     case .joins(let id, let why, let deadline):
       requestID = id
-      let row = try one(
+      let rows = try query(
         """
         UPDATE service_request SET updated_at = $2, version = version + 1,
           status = CASE WHEN status IN ('resolved', 'waiting_customer')
             THEN CASE WHEN owner IS NULL THEN 'open' ELSE 'in_progress' END ELSE status END,
           next_deadline = CASE WHEN status IN ('resolved', 'waiting_customer') THEN $3 ELSE next_deadline END,
           ended_at = CASE WHEN status = 'resolved' THEN NULL ELSE ended_at END
-        WHERE request_id = $1 RETURNING queue, owner
+        WHERE request_id = $1 AND status <> 'closed' RETURNING queue, owner
         """, [.id(id), SQLValue(time), SQLValue(deadline)])
+      // It was closed since the message was threaded: threaded again, it opens a request of its own.
+      guard let row = rows.first else { throw DatabaseError(.serialization, "request \(id) was closed meanwhile") }
       event = EventRecord(
         at: time, type: .requestUpdated, subject: id.description, contact: contact.id, request: id,
         customerNo: contact.customerNo, channel: contact.channel.name, agent: try row.parsedOrNil("owner"),
