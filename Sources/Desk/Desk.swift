@@ -13,6 +13,7 @@ public final class Desk: Sendable {
   private let now: @Sendable () -> Timestamp
   private let logger: Logger
   private let waiting = Mutex<[ContactID]>([])
+  private let isDraining = Atomic(false)
   private let wake: AsyncStream<Void>
   private let waker: AsyncStream<Void>.Continuation
   /// More than this waiting in memory is left to the search of the store.
@@ -45,15 +46,19 @@ public final class Desk: Sendable {
       if Task.isCancelled { break }
       var batch = take()
       let overflowed = batch.count >= Self.mostWaiting
+      var isSearchDue = overflowed
       while !batch.isEmpty {
-        await offer(Array(batch.prefix(100)))
+        if await offer(Array(batch.prefix(100))) == nil { isSearchDue = true }
         batch.removeFirst(min(100, batch.count))
       }
-      if overflowed { await searchStore() }
+      if isSearchDue { await searchStore() }
     }
   }
 
-  public func beginDrain() { waker.finish() }
+  public func beginDrain() {
+    isDraining.store(true, ordering: .relaxed)
+    waker.finish()
+  }
 
   private func take() -> [ContactID] {
     waiting.withLock { waiting in
@@ -62,20 +67,26 @@ public final class Desk: Sendable {
     }
   }
 
+  /// Offers whatever waits unseen in the store. A store that does not answer is asked again each second, so that
+  /// nothing waits for the next start.
   private func searchStore() async {
-    do {
-      while !Task.isCancelled {
+    while !Task.isCancelled, !isDraining.load(ordering: .relaxed) {
+      do {
         let found = try await database.read { try $0.contactsToOffer(limit: 100) }
-        guard !found.isEmpty, await offer(found) > 0 else { return }
+        guard !found.isEmpty else { return }
+        if let shown = await offer(found) {
+          guard shown > 0 else { return }
+          continue
+        }
+      } catch {
+        logger.error("Contacts waiting to be offered could not be searched.", metadata: ["fault.text": "\(error)"])
       }
-    } catch {
-      logger.error("Contacts waiting to be offered could not be searched.", metadata: ["fault.text": "\(error)"])
+      do { try await Task.sleep(for: .seconds(1)) } catch { return }
     }
   }
 
-  /// How many of them were shown.
-  @discardableResult
-  private func offer(_ contacts: [ContactID]) async -> Int {
+  /// How many of them were shown; nil if the store could not do it now.
+  private func offer(_ contacts: [ContactID]) async -> Int? {
     let time = now()
     let logger = logger
     do {
@@ -100,7 +111,7 @@ public final class Desk: Sendable {
       }
     } catch {
       logger.error("Contacts could not be offered now.", metadata: ["fault.text": "\(error)"])
-      return 0
+      return nil
     }
   }
 }

@@ -4,7 +4,7 @@ import Store
 
 /// What an agent sees when a contact reaches him. Source: specs/desk.md "Screen pop".
 ///
-/// At most 16 KiB as JSON: long texts are cut and say so. Every field can be masked by role. `tieZone` says how sure the
+/// At most 16 KiB as JSON, whatever a customer wrote: long texts are cut and say so. Every field can be masked by role. `tieZone` says how sure the
 /// tie to the customer is; it opens the screen and is no authentication.
 public struct ScreenPop: Sendable, Hashable, Codable {
   public var contact: ContactView
@@ -23,6 +23,8 @@ public struct ScreenPop: Sendable, Hashable, Codable {
   /// What the agent may do now.
   public var allowedActions: [String]
   public var nextDeadline: Timestamp?
+
+  static let mostBytes = 16_384
 
   public struct ContactView: Sendable, Hashable, Codable {
     public var contactId: ContactID
@@ -84,7 +86,18 @@ extension Connection {
     return try screenPop(of: contact, in: request)
   }
 
+  /// Cut to the first budget of text with which the whole keeps its limit.
   func screenPop(of contact: Contact, in request: ServiceRequest) throws -> ScreenPop {
+    var pop = try wholeScreenPop(of: contact, in: request)
+    for budget in [6_000, 3_000, 1_200, 500, 160, 60] {
+      let cut = pop.cut(to: budget)
+      if budget == 60 { pop = cut }
+      if try JSONText.encode(cut).utf8.count <= ScreenPop.mostBytes { return cut }
+    }
+    return pop
+  }
+
+  private func wholeScreenPop(of contact: Contact, in request: ServiceRequest) throws -> ScreenPop {
     let decision = try identityDecision(contact.identity.decision)
     let customer = try contact.customerNo.flatMap { try customerRecord($0) }
     let chain = try contacts(of: request.id).map(\.id)
@@ -120,6 +133,67 @@ extension Connection {
     guard let row = try first("SELECT body FROM decision WHERE decision_id = $1 AND act IN ('tie', 'merge')", [.id(id)])
     else { return nil }
     return try JSONText.decode(IdentityDecision.self, from: try row.text("body"))
+  }
+}
+
+extension ScreenPop {
+  /// The text of the contact at most so many bytes long, all other texts in proportion.
+  func cut(to bytes: Int) -> ScreenPop {
+    var pop = self
+    let (line, note) = (max(40, min(600, bytes / 10)), max(40, min(1_200, bytes / 8)))
+    func cut(_ address: Address?) -> Address? {
+      address.map { Address(kind: $0.kind, canonical: $0.canonical.cut(to: line), raw: $0.raw.cut(to: line)) }
+    }
+    pop.originalCaller = cut(originalCaller)
+    pop.contact.from = cut(contact.from)
+    pop.contact.to = cut(contact.to)
+    pop.contact.summary = contact.summary.cut(to: line)
+    pop.contact.content = contact.content.cut(to: bytes)
+    pop.contact.contentCut = contact.contentCut || pop.contact.content != contact.content
+    pop.customer?.name = (customer?.name ?? "").cut(to: line)
+    pop.candidates = candidates.map { candidate in
+      var candidate = candidate
+      candidate.name = candidate.name.cut(to: line)
+      candidate.reason = candidate.reason.cut(to: line)
+      return candidate
+    }
+    pop.reason = reason.cut(to: line)
+    pop.request.summary = request.summary.cut(to: line)
+    pop.openRequests = openRequests.map { open in
+      var open = open
+      open.summary = open.summary.cut(to: line)
+      return open
+    }
+    pop.lastContacts = lastContacts.map { last in
+      var last = last
+      last.summary = last.summary.cut(to: line)
+      last.from = cut(last.from)
+      last.to = cut(last.to)
+      return last
+    }
+    pop.notes = notes.map { written in
+      var written = written
+      written.text = written.text.cut(to: note)
+      return written
+    }
+    return pop
+  }
+}
+
+extension String {
+  /// At most so many bytes of UTF-8 as JSON writes it, never within a character; one that is longer by itself goes.
+  fileprivate func cut(to bytes: Int) -> String {
+    var left = bytes
+    var end = startIndex
+    while end < endIndex {
+      let next = index(after: end)
+      // Control characters are six bytes in JSON, quotation marks and backslashes two.
+      let cost = self[end..<next].utf8.reduce(0) { $0 + ($1 < 0x20 ? 6 : $1 == 0x22 || $1 == 0x5c ? 2 : 1) }
+      guard cost <= left else { return String(self[..<end]) }
+      left -= cost
+      end = next
+    }
+    return self
   }
 }
 
