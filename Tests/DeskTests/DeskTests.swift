@@ -196,7 +196,7 @@ final class DeskHouse: Sendable {
     continuation.yield()
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { [database] in
-        for await _ in commits where try await database.read({ try condition($0) }) { return }
+        for await _ in commits where try await database.read(.live, { try condition($0) }) { return }
       }
       group.addTask {
         try await Task.sleep(for: .seconds(20))
