@@ -105,12 +105,13 @@ enum TieWeights {
   static let margin = 7.0
   /// A value held by more customers than this identifies nobody.
   static let genericHolders = 20
-  static let clip = -12.0...18.0
+  /// An identifier's bits hold log₂ N, which the prior takes away again; so nothing is clipped below that of the largest bank.
+  static let clip = -12.0...34.0
 
   /// ε: how many *other* customers an address of this kind turns up with.
-  static func strayHolders(_ kind: Address.Kind, delivered: Bool) -> Double {
+  static func strayHolders(_ kind: Address.Kind) -> Double {
     switch kind {
-    case .phone: return delivered ? 0.045 : 0.13
+    case .phone: return 0.045
     case .email: return 0.10
     case .fax: return 0.12
     case .shortCode, .other: return 0.25
@@ -142,15 +143,16 @@ private func terms(
   let population = Double(max(1, facts.customers))
   func add(_ field: String, _ level: IdentityDecision.Term.Level, _ source: Claim.Source, _ holders: Int, _ bits: Double)
   {
-    // One statement a field: the first (the wire's before a claim's) stands, so nothing is counted twice.
-    guard !out.contains(where: { $0.field == field }) else { return }
+    // Of one field the first agreement and the first contradiction count, so that nothing is weighed twice and no
+    // contradiction hides behind an agreement.
+    guard !out.contains(where: { $0.field == field && $0.level == level }) else { return }
     let clipped = min(max(bits, TieWeights.clip.lowerBound), TieWeights.clip.upperBound)
     out.append(.init(field: field, level: level, source: source, holders: holders, bits: clipped))
   }
 
   for (address, source) in addresses(of: evidence) where holder.addresses.contains(address) {
     let holders = max(1, facts.holderCounts[address] ?? 1)
-    let stray = TieWeights.strayHolders(address.kind, delivered: source == .wire)
+    let stray = TieWeights.strayHolders(address.kind)
     let bits = holders > TieWeights.genericHolders ? 0 : log2(0.9 * population / (stray * Double(holders)))
     add(field(of: address), .agree, source, holders, bits)
   }
