@@ -31,14 +31,17 @@ build: deps ## debug build
 release: deps ## release build of the daemon
 	$(BUILD) -c release --product liaison
 
-bench: deps ## figures; takes minutes (LIAISON_BENCH=store, lookup, forms, streams for one)
+bench: deps ## figures of the README; takes minutes (PARTS="store lookup daemon" for some)
 	$(BUILD) -c release --product liaison
 	$(BUILD) -c release --product liaison-bench
-	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/liaison-bench $(or $(LIAISON_BENCH),all)
+	LIAISON=$(SCRATCH)/release/liaison LIAISON_BENCH_PROGRAM=$(SCRATCH)/release/liaison-bench Benchmarks/run $(PARTS)
 
 crash-test: release ## kill -9 the daemon at least 200 times under load; nothing lost, nothing doubled
 	$(BUILD) -c release --product crash-test
 	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/crash-test $(CRASH_ARGUMENTS)
+
+test-fax: release ## fax over a real T.30 line on this machine; root, minutes
+	adapters/fax/test-line.sh --slow
 
 deps: ## the Debian packages of packages.list that running needs
 	@scripts/install-packages

@@ -125,7 +125,8 @@ let package = Package(
 
     // Figures: a program of its own, never timed tests.
     .executableTarget(
-      name: "liaison-bench", dependencies: ["Store", "Channels", "PostgresForTests", argumentParser],
+      name: "liaison-bench",
+      dependencies: ["Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(

@@ -32,6 +32,8 @@ func demoConfiguration() throws -> Configuration {
         name: web
         bank_name_zh: 示范银行
         bank_name_en: Demo Bank
+        post_burst: 1000
+        post_interval: 10ms
     """
   do {
     return try Configuration.read(yaml, file: "the demo's configuration", environment: ProcessInfo.processInfo.environment)
