@@ -112,10 +112,13 @@ public final class Intake: Sendable {
       for lane in 0..<lanes.count {
         group.addTask {
           while let kept = await self.lanes.next(of: lane) {
-            let isDone = await self.route(kept)
-            // The store could not: no use in asking it again at once. Cancelled, the next run finds it.
-            if !isDone { try? await Task.sleep(for: .seconds(1)) }
-            self.lanes.settled(kept.id, again: !isDone)
+            if await self.route(kept) {
+              self.lanes.settled(kept)
+            } else {
+              // No use in asking the store again at once. Cancelled, the next run finds it.
+              try? await Task.sleep(for: .seconds(1))
+              self.lanes.putBack(kept)
+            }
           }
         }
       }

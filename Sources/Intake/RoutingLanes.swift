@@ -71,14 +71,19 @@ final class RoutingLanes: Sendable {
     return isThrough
   }
 
-  /// An arrival given out by `next` is done with. If it still has to be routed, the sweeper fetches it again.
-  func settled(_ id: ArrivalID, again: Bool) {
+  /// An arrival given out by `next` is done with.
+  func settled(_ kept: KeptArrival) { _ = state.withLock { $0.held.remove(kept.id) } }
+
+  /// An arrival given out by `next` could not be routed now. What waits behind it in its lane goes back with it, so that
+  /// nothing of its sender overtakes it; the sweeper fetches them again.
+  func putBack(_ kept: KeptArrival) {
+    let lane = lane(of: kept)
     let sweeper = state.withLock { state in
-      state.held.remove(id)
-      if again {
-        state.isBehind = true
-        state.overflowed = true
-      }
+      for left in state.lanes[lane] + [kept] { state.held.remove(left.id) }
+      state.waiting -= state.lanes[lane].count
+      state.lanes[lane] = []
+      state.isBehind = true
+      state.overflowed = true
       return Self.wakeable(&state, limit)
     }
     sweeper?.resume()
