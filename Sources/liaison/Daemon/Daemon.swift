@@ -133,6 +133,7 @@ struct Daemon {
     services.append(
       Running("companions") {
         let ports = await ready.ports()
+        guard ports["api"] != nil, ports["public"] != nil else { return }  // it ends before it serves
         let bound = Bound(
           api: "\(scheme)://\(hosts.0):\(ports["api"] ?? 0)",
           publicBase: "\(publicScheme)://\(hosts.1):\(ports["public"] ?? 0)", database: database)

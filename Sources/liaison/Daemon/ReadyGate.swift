@@ -23,14 +23,18 @@ final class ReadyGate: Sendable {
     for waiter in waiters { waiter.resume() }
   }
 
-  /// The ports, once all are bound or the daemon stops before.
+  /// The ports, once all are bound, or the daemon stops before.
   func ports() async -> [String: Int] {
-    await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-      let isOpen = state.withLock { state in
-        if state.missing > 0 { state.waiters.append(continuation) }
-        return state.missing <= 0
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+        let isOpen = state.withLock { state in
+          if state.missing > 0 { state.waiters.append(continuation) }
+          return state.missing <= 0
+        }
+        if isOpen { continuation.resume() }
       }
-      if isOpen { continuation.resume() }
+    } onCancel: {
+      stop()  // a listener could not bind, and the group ends
     }
     return state.withLock { $0.ports }
   }
