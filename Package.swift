@@ -147,6 +147,15 @@ let package = Package(
     .testTarget(
       name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
       swiftSettings: strict),
+    .testTarget(
+      name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
+    .testTarget(
+      name: "LiaisonTests",
+      dependencies: [
+        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
+      ],
+      swiftSettings: strict),
     .target(
       name: "ChannelConformance", dependencies: ["Channels"], path: "Tests/ChannelConformance", swiftSettings: strict),
     .target(name: "PostgresForTests", path: "Tests/PostgresForTests", swiftSettings: strict),

@@ -1,0 +1,116 @@
+import Foundation
+import LiaisonForTests
+import Testing
+
+@testable import liaison
+
+private let least = """
+  store:
+    url: sqlite:///tmp/x.db
+    bodies: /tmp/bodies
+  admin:
+    socket: /tmp/admin.sock
+  secret_file: /tmp/secret
+  parameters: /tmp/params
+
+  """
+
+private func problems(_ yaml: String, environment: [String: String] = [:]) -> [ConfigurationProblem] {
+  do {
+    _ = try Configuration.read(yaml, file: "liaison.yaml", environment: environment)
+    return []
+  } catch {
+    return (error as? ConfigurationProblems)?.problems ?? []
+  }
+}
+
+/// The root of this package.
+private let root = URL(fileURLWithPath: TestBank.shippedParameters).deletingLastPathComponent()
+  .deletingLastPathComponent()
+
+@Suite struct ConfigurationTests {
+  struct Wrong: Sendable, CustomTestStringConvertible {
+    var testDescription: String
+    var line: Int?
+    var says: String
+  }
+  @Test(arguments: [
+    Wrong(testDescription: "  urll: x", line: 3, says: "unknown key store.urll; did you mean url?"),
+    Wrong(testDescription: "  readers: many", line: 3, says: "store.readers: many is not a whole number from 1 to 64"),
+    Wrong(testDescription: "  readers: 65", line: 3, says: "from 1 to 64"),
+    Wrong(testDescription: "  readers: [4]", line: 3, says: "store.readers: expected a plain value"),
+  ])
+  func `a wrong key or value in the store's section is told with line and reason`(_ wrong: Wrong) {
+    let lines = least.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    let text = (lines[..<2] + [wrong.testDescription] + lines[2...]).joined(separator: "\n")
+    let found = problems(text)
+    #expect(found.count == 1)
+    #expect(found.first?.line == wrong.line)
+    #expect(found.first?.text.contains(wrong.says) == true, "\(found)")
+  }
+
+  @Test(arguments: [
+    Wrong(testDescription: "chanels: []", line: 8, says: "did you mean channels?"),
+    Wrong(testDescription: "log: {level: loud}", line: 8, says: "log.level: loud is none of"),
+    Wrong(testDescription: "api: {listen: nowhere}", line: 8, says: "no listening address"),
+    Wrong(testDescription: "api: {listen: \"127.0.0.1:70000\"}", line: 8, says: "no listening address"),
+    Wrong(testDescription: "intake: {late_after: soon}", line: 8, says: "no duration such as"),
+    Wrong(testDescription: "channels: [{kind: pigeon, name: x}]", line: 8, says: "pigeon is none of"),
+    Wrong(testDescription: "channels: [{kind: webform, name: A b}]", line: 8, says: "no channel name"),
+    Wrong(testDescription: "channels: [{kind: webform}]", line: 8, says: "channels.name is required"),
+    Wrong(
+      testDescription: "channels: [{kind: webform, name: a}, {kind: webform, name: a}]", line: 8, says: "used twice"),
+  ])
+  func `a wrong key or value elsewhere is told with line and reason`(_ wrong: Wrong) {
+    let found = problems(least + wrong.testDescription + "\n")
+    #expect(found.contains { $0.line == wrong.line && $0.text.contains(wrong.says) }, "\(found)")
+  }
+
+  @Test func `everything that is missing is told at once`() {
+    let found = problems("log: {level: info}").map(\.text)
+    for key in ["store.url", "store.bodies", "admin.socket", "secret_file", "parameters"] {
+      #expect(found.contains("\(key) is required"), "\(found)")
+    }
+  }
+
+  @Test func `what is no YAML is one problem with its line`() {
+    let found = problems("store:\n  url: [1\nx: }")
+    #expect(found.contains { $0.text.contains("not valid YAML") })
+  }
+
+  @Test func `the environment overrides what stands outside lists`() throws {
+    let (read, _) = try Configuration.read(
+      least, file: "liaison.yaml",
+      environment: ["LIAISON_STORE_URL": "postgres://x/y", "LIAISON_API_LISTEN": "[::1]:0"])
+    #expect(read.store.url == "postgres://x/y")
+    #expect(read.api.listen == ListenAddress(host: "::1", port: 0))
+    let found = problems(least, environment: ["LIAISON_LOG_LEVEL": "loud"])
+    #expect(found.first?.text.contains("loud") == true)
+  }
+
+  @Test func `a secret is named by file or environment and never stands in the file`() {
+    func read(_ text: String, _ environment: [String: String] = [:]) -> (String?, [String]) {
+      let reader = ConfigurationReader(yaml: text, file: "f", environment: environment)
+      let value = reader.secret("password")
+      return (value, reader.context.problems.map(\.text))
+    }
+    #expect(read("password: hunter2").1.first?.contains("does not stand in this file") == true)
+    #expect(!(read("password: hunter2").1.first?.contains("hunter2") ?? true))
+    #expect(read("password: {env: PW}", ["PW": "s"]).0 == "s")
+    #expect(read("password: {env: PW}").1.first?.contains("PW is not set") == true)
+    #expect(read("password: {file: /no/such/file}").1.first?.contains("cannot read") == true)
+  }
+
+  @Test func `the shipped wiring is valid, and every key it may have is in it and in the page of keys`() throws {
+    let text = try String(contentsOf: root.appendingPathComponent("config/liaison.yaml"), encoding: .utf8)
+    let (_, paths) = try Configuration.read(text, file: "liaison.yaml", environment: [:])
+    let page = try String(contentsOf: root.appendingPathComponent("config/README.md"), encoding: .utf8)
+    for path in paths.sorted() {
+      let key = path.split(separator: ".").last.map(String.init) ?? path
+      #expect(text.contains("\(key):"), "config/liaison.yaml has no \(path)")
+      // What api and public have in common is described once.
+      let shared = path.replacing("public.", with: "api.")
+      #expect(page.contains("`\(path)`") || page.contains("`\(shared)`"), "config/README.md has no \(path)")
+    }
+  }
+}
