@@ -55,15 +55,15 @@ let package = Package(
       name: "Store", dependencies: ["Channels", "ContactModel", "CSQLite", "CLibpq", crypto], swiftSettings: strict),
 
     // What the daemon does.
-    .target(name: "Customers", dependencies: ["Store", "ContactModel", "Channels"], swiftSettings: strict),
+    .target(name: "Customers", dependencies: ["Store", "ContactModel", "Channels", crypto], swiftSettings: strict),
     .target(
       name: "Intake", dependencies: ["Customers", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
     .target(name: "Desk", dependencies: ["Store", "ContactModel", "Channels", logging], swiftSettings: strict),
     .target(
       name: "API",
       dependencies: [
-        "Desk", "Customers", "Store", "ContactModel", "Channels", crypto, logging, coreMetrics, serviceLifecycle,
-        nioCore, nioPosix, nioHTTP1, nioSSL,
+        "Desk", "Customers", "Store", "ContactModel", "Channels", asyncHTTPClient, crypto, logging, coreMetrics,
+        serviceLifecycle, nioCore, nioPosix, nioHTTP1, nioSSL,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "JWTKit", package: "jwt-kit"),
@@ -171,8 +171,8 @@ let package = Package(
     .testTarget(
       name: "APITests",
       dependencies: [
-        "API", "Channels", asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix,
-        nioHTTP1, nioSSL,
+        "API", "Channels", "ContactModel", "Customers", "Desk", "Intake", "Store", "PostgresForTests", asyncHTTPClient,
+        serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
       ],
       swiftSettings: strict),
     .testTarget(

@@ -59,6 +59,7 @@ extension WriteTransaction {
     guard try settleArrival(routing.arrival, at: time) else { return false }
     let contact = routing.contact
     try insert(contact, detail: routing.detail)
+    try indexWords(of: "\(contact.summary)\n\(contact.content)", under: contact.id.description)
     try record(routing.identity)
     for consent in routing.consents {
       try execute(
@@ -83,6 +84,8 @@ extension WriteTransaction {
     case .opens(let request):
       requestID = request.id
       try insert(request, at: time)
+      try indexWords(
+        of: "\(request.reference ?? "")\n\(request.summary)\n\(request.content)", under: request.id.description)
       event = EventRecord(
         at: time, type: .requestOpened, subject: request.id.description, contact: contact.id, request: request.id,
         customerNo: contact.customerNo, channel: contact.channel.name, queue: request.queue, actor: "liaison",

@@ -22,11 +22,15 @@ public struct OperatorResources: Sendable {
     /// Validates business parameters and, unless it is a rehearsal, brings them in force. Throws a `Problem` that says
     /// what is wrong with them.
     public var apply: @Sendable ([ParameterDocument], _ rehearsal: Bool, _ actor: Actor) async throws -> [ParameterChange]
+    /// Pauses (true) or resumes (false) a channel; false if it cannot be done now.
+    public var steer: @Sendable (ContactChannel, _ pause: Bool) async throws -> Bool
     public init(
       channels: @escaping @Sendable () async -> [(channel: ContactChannel, health: Health)],
       reprocess: @escaping @Sendable (ArrivalID, _ mended: [UInt8]?, _ actor: Actor) async throws -> Bool,
-      apply: @escaping @Sendable ([ParameterDocument], _ rehearsal: Bool, _ actor: Actor) async throws -> [ParameterChange]
+      apply: @escaping @Sendable ([ParameterDocument], _ rehearsal: Bool, _ actor: Actor) async throws -> [ParameterChange],
+      steer: @escaping @Sendable (ContactChannel, _ pause: Bool) async throws -> Bool = { _, _ in false }
     ) {
+      self.steer = steer
       self.channels = channels
       self.reprocess = reprocess
       self.apply = apply
@@ -48,6 +52,7 @@ public struct OperatorResources: Sendable {
 
   public var routes: [Route] {
     [ledger] + quarantineRoutes + [explain, events, eventStream, status] + parameterRoutes + tokenRoutes
+      + supervisorRoutes + auditRoutes
   }
 
   private var ledger: Route {

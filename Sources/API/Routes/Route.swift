@@ -109,7 +109,8 @@ extension Route {
     // A path without parameters is always there.
     if parameters.contains(where: { $0.place == .path }) { statuses.insert(404) }
     if body != nil { statuses.formUnion([408, 413, 415]) }
-    if method == .post { statuses.insert(409) }
+    if method != .get { statuses.insert(409) }
+    if method == .put || method == .patch { statuses.insert(412) }
     if needsCondition { statuses.formUnion([412, 428]) }
     if body != nil { statuses.insert(409) }
     return statuses.sorted()

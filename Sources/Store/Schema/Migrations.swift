@@ -1,4 +1,5 @@
 /// Every migration ever released, oldest first. Append only: a released text is never edited.
 public let migrations: [Migration] = [
   Migration(1, "first schema", migration001), Migration(2, "proactive service", migration002),
+  Migration(3, "search, webhooks and imports", migration003),
 ]

@@ -1,0 +1,142 @@
+import Channels
+import ContactModel
+import Store
+
+/// The fields of one row, read into the bank's values; what cannot be read is the row's fault.
+struct ImportFields {
+  private let values: [String: String]
+  init(_ values: [String: String]) { self.values = values.mapValues(\.trimmingBlanks) }
+
+  func text(_ column: String) -> String? { values[column].flatMap { $0.isEmpty ? nil : $0 } }
+  func required(_ column: String, maximum: Int = 200) throws -> String {
+    guard let text = text(column) else { throw ImportFault(.missingValue, column) }
+    guard text.count <= maximum, !text.utf8.contains(0) else { throw ImportFault(.badValue, column) }
+    return text
+  }
+  func parsed<Value: LosslessStringConvertible>(_ column: String) throws -> Value? {
+    guard let text = text(column) else { return nil }
+    guard let value = Value(text) else { throw ImportFault(.badValue, column) }
+    return value
+  }
+  func word<E: RawRepresentable<String>>(_ column: String) throws -> E? {
+    guard let text = text(column) else { return nil }
+    guard let value = E(rawValue: text.lowercased()) else { throw ImportFault(.badValue, column) }
+    return value
+  }
+  func needed<Value: LosslessStringConvertible>(_ column: String) throws -> Value {
+    guard let value: Value = try parsed(column) else { throw ImportFault(.missingValue, column) }
+    return value
+  }
+  /// RFC 3339, or a day.
+  func time(_ column: String) throws -> Timestamp? {
+    guard let text = text(column) else { return nil }
+    guard let time = Timestamp(text) ?? Timestamp("\(text)T00:00:00Z") else { throw ImportFault(.badValue, column) }
+    return time
+  }
+  /// Several values, `;` or `|` between them.
+  func list(_ column: String) -> [String] {
+    (text(column) ?? "").split(whereSeparator: { $0 == ";" || $0 == "|" }).map { String($0).trimmingBlanks }
+      .filter { !$0.isEmpty }
+  }
+  func addresses(_ column: String, _ kind: Address.Kind) throws -> [ContactPoint] {
+    try list(column).map { text in
+      guard let address = AddressForm.address(kind, text) else { throw ImportFault(.badValue, column) }
+      return ContactPoint(address: address)
+    }
+  }
+}
+
+extension Importer.Kind {
+  /// Without these in the header the file is refused as a whole.
+  var requiredColumns: [String] {
+    switch self {
+    case .customers: ["customer_no", "type", "name"]
+    case .accounts: ["account_no", "customer_no", "business_system"]
+    case .contactPoints: ["customer_no", "kind", "value"]
+    case .groups: ["code", "customer_no"]
+    case .relations: ["customer_no", "customer_no_r", "relation"]
+    }
+  }
+
+  /// What may stand once in a file; nil where a row names nothing by itself.
+  func key(of row: TableRow) -> String? {
+    guard self == .customers, case .values(let values) = row.values else { return nil }
+    return values["customer_no"]
+  }
+
+  /// Brings one row in; true if it added something.
+  func apply(_ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor, _ time: Timestamp) throws -> Bool {
+    let isNew: Bool
+    let customer: CustomerNumber = try fields.needed("customer_no")
+    if self != .customers, try transaction.customer(customer) == nil {
+      throw ImportFault(.unknownReference, "customer_no")
+    }
+    switch self {
+    case .customers: isNew = try applyCustomer(customer, fields, transaction, actor, time)
+    case .accounts:
+      guard let account = NormalForm.number(try fields.required("account_no", maximum: 64)) else {
+        throw ImportFault(.badValue, "account_no")
+      }
+      isNew = try !transaction.holders(ofAccount: account, limit: 100).contains(customer)
+      try transaction.addAccount(
+        account, of: customer, system: try fields.required("business_system", maximum: 64), at: time)
+    case .contactPoints:
+      guard let kind: Address.Kind = try fields.word("kind") else { throw ImportFault(.missingValue, "kind") }
+      guard let address = AddressForm.address(kind, try fields.required("value", maximum: 320)) else {
+        throw ImportFault(.badValue, "value")
+      }
+      let point = ContactPoint(
+        address: address, state: try fields.word("state") ?? .ok, role: try fields.word("role") ?? .own,
+        verifiedAt: try fields.time("verified_at"))
+      isNew = try !transaction.holders(of: address, limit: 1_000).contains(customer)
+      try transaction.add(point, to: customer, source: actor.label, at: time)
+    case .groups:
+      let code: Code = try fields.needed("code")
+      guard let group = try transaction.group(code) else { throw ImportFault(.unknownReference, "code") }
+      switch group.kind {
+      case .entity: isNew = try transaction.addMember(customer, to: code, department: try fields.parsed("department"))
+      case .time:
+        let day = try fields.time("day") ?? time
+        isNew = try transaction.addMember(customer, to: code, on: String(day.description.prefix(10)))
+      case .concept: throw ImportFault(.badValue, "code")
+      }
+    case .relations:
+      let other: CustomerNumber = try fields.needed("customer_no_r")
+      guard other != customer else { throw ImportFault(.badValue, "customer_no_r") }
+      guard try transaction.customer(other) != nil else { throw ImportFault(.unknownReference, "customer_no_r") }
+      let relation = CustomerRelation(
+        customerNo: customer, other: other, relation: try fields.needed("relation"),
+        from: try fields.time("from") ?? time, to: try fields.time("to"))
+      isNew = try !transaction.relations(of: customer).contains { $0.other == other && $0.relation == relation.relation }
+      try transaction.upsert(relation)
+    }
+    try transaction.audit(
+      AuditEntry(
+        at: time, actor: actor.label, role: actor.role, act: "import.\(rawValue)", subject: customer.description,
+        customerNo: customer))
+    return isNew
+  }
+
+  private func applyCustomer(
+    _ number: CustomerNumber, _ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor, _ time: Timestamp
+  ) throws -> Bool {
+    let type: Code = try fields.needed("type")
+    guard try transaction.hasCustomerType(type) else { throw ImportFault(.unknownReference, "type") }
+    let department: Code? = try fields.parsed("department")
+    if let department, try !transaction.hasDepartment(department) { throw ImportFault(.unknownReference, "department") }
+    let manager: AgentID? = try fields.parsed("manager")
+    if let manager, try transaction.agent(manager) == nil { throw ImportFault(.unknownReference, "manager") }
+    let level: Int = try fields.parsed("level") ?? 5
+    guard (1...9).contains(level) else { throw ImportFault(.badValue, "level") }
+    let birth = try fields.time("birth_date").map { String($0.description.prefix(10)) }
+    let name = try fields.required("name")
+    let customer = Customer(
+      customerNo: number, type: type, status: try fields.word("status") ?? .active, level: level, name: name,
+      language: fields.text("language"), department: department, manager: manager)
+    let record = CustomerRecord(
+      customer: customer, identityNo: fields.text("identity_no").flatMap { NormalForm.number($0) }, birthDate: birth,
+      contactPoints: try fields.addresses("phone", .phone) + fields.addresses("email", .email)
+        + fields.addresses("fax", .fax), accounts: fields.list("account").compactMap { NormalForm.number($0) })
+    return try transaction.upsert(record, nameFolded: NormalForm.name(name), source: actor.label, at: time)
+  }
+}
