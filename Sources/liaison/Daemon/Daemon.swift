@@ -2,6 +2,7 @@ import API
 import Channels
 import ContactModel
 import CoreMetrics
+import Customers
 import Desk
 import Foundation
 import Intake
@@ -89,9 +90,16 @@ struct Daemon {
     let tokens = TokenLookup(database: database, now: now)
     let bridge = EventBridge(hub: hub)
     let streaming = database.observe { bridge.publish($0) }
-    let routes = makeRoutes(
+    let webhooks = WebhookDispatcher(database: database, now: now, logger: logger)
+    var routes = makeRoutes(
       registry: registry, database: database, bodies: bodies, hub: hub, tokens: tokens, intake: intake,
       supervisors: supervisors)
+    let cursors = CursorSigner(secret: secrets.key(for: "cursor"))
+    routes += CustomerResources(database: database, cursors: cursors).routes
+    routes += RecordResources(database: database, cursors: cursors).routes
+    routes += ImportResources(importer: Importer(database: database, now: now)).routes
+    routes += WebhookResources(database: database, dispatcher: webhooks, mayAllowInternal: false).routes
+    routes.append(Description.serving(version: liaisonVersion, routes: routes))
     let metrics = RequestMetrics(registry)
     let ready = ReadyGate(listeners: 3, now: now)
     let api = try listener(
@@ -118,7 +126,7 @@ struct Daemon {
     var services: [any Service] = [
       Running("store") { try await gracefulShutdown() } atEnd: { await database.close() },
       Running("parameters") { await parameters.run() } onShutdown: { parameters.stop() },
-      hub,
+      hub, webhooks,
       Running("desk") { await desk.run() } onShutdown: { desk.beginDrain() },
       Running("intake") { await intake.run() } onShutdown: { intake.beginDrain() },
     ]
@@ -196,7 +204,6 @@ struct Daemon {
           try await apply(documents, to: database, rehearsal: isRehearsal, by: actor, at: now())
         }), startedAt: now(), version: liaisonVersion
     ).routes
-    routes.append(Description.serving(version: liaisonVersion, routes: routes))
     return routes
   }
 
