@@ -91,7 +91,8 @@ let package = Package(
       providers: [.apt(["libesmtp-dev", "libssl-dev"])]),
     .systemLibrary(
       name: "CCurl", path: "adapters/email/CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
-    .target(name: "CCurlShims", dependencies: ["CCurl"], path: "adapters/email/CCurlShims", publicHeadersPath: "include"),
+    .target(
+      name: "CCurlShims", dependencies: ["CCurl"], path: "adapters/email/CCurlShims", publicHeadersPath: "include"),
     .target(
       name: "Email",
       dependencies: [

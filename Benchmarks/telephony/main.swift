@@ -29,7 +29,9 @@ private func serve(_ server: Int32, _ bytes: [UInt8], times: Int) {
   for _ in 0..<times {
     var offset = 0
     while offset < bytes.count {
-      let sent = bytes.withUnsafeBytes { send(peer, $0.baseAddress! + offset, min(262_144, bytes.count - offset), Int32(MSG_NOSIGNAL)) }
+      let sent = bytes.withUnsafeBytes {
+        send(peer, $0.baseAddress! + offset, min(262_144, bytes.count - offset), Int32(MSG_NOSIGNAL))
+      }
       guard sent > 0 else { break }
       offset += sent
     }
@@ -71,7 +73,9 @@ private func measure(_ name: String, _ bytes: [UInt8], times: Int, _ take: (Unsa
   let wall = Date().timeIntervalSince(start)
   let processor = threadSeconds() - used
   close(client)
-  print("\(name): \(messages) messages, \(Int(Double(messages) / wall)) /s by the clock, \(Int(Double(messages) / processor)) /s of one core, \(residentKilobytes()) kB resident")
+  print(
+    "\(name): \(messages) messages, \(Int(Double(messages) / wall)) /s by the clock, \(Int(Double(messages) / processor)) /s of one core, \(residentKilobytes()) kB resident"
+  )
 }
 
 private func residentKilobytes() -> Int {

@@ -141,8 +141,9 @@ private func terms(
 ) -> [IdentityDecision.Term] {
   var out: [IdentityDecision.Term] = []
   let population = Double(max(1, facts.customers))
-  func add(_ field: String, _ level: IdentityDecision.Term.Level, _ source: Claim.Source, _ holders: Int, _ bits: Double)
-  {
+  func add(
+    _ field: String, _ level: IdentityDecision.Term.Level, _ source: Claim.Source, _ holders: Int, _ bits: Double
+  ) {
     // Of one field the first agreement and the first contradiction count, so that nothing is weighed twice and no
     // contradiction hides behind an agreement.
     guard !out.contains(where: { $0.field == field && $0.level == level }) else { return }
@@ -259,7 +260,8 @@ private func reason(_ terms: [IdentityDecision.Term]) -> String {
 private func sentence(_ zone: IdentityZone, _ customer: CustomerNumber?, _ candidates: Int, _ best: Scored?) -> String {
   switch zone {
   case .satisfied: return "tied by rule to \(customer?.description ?? ""): \(reason(best?.terms ?? []))"
-  case .fuzzy where candidates == 1: return "presumed \(customer?.description ?? ""), to be confirmed: \(reason(best?.terms ?? []))"
+  case .fuzzy where candidates == 1:
+    return "presumed \(customer?.description ?? ""), to be confirmed: \(reason(best?.terms ?? []))"
   case .fuzzy: return "\(candidates) candidates, to be confirmed by a person"
   case .unsatisfied: return best == nil ? "no customer holds what was given" : "what was given fits nobody well enough"
   }

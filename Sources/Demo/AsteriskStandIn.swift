@@ -132,7 +132,10 @@ public final class AsteriskStandIn: Sendable {
       guard isRight else { return answer("Error", "Authentication failed", "") }
       answer("Success", "Authentication accepted", "")
       channel.writeAndFlush(
-        ByteBuffer(string: "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 100\r\nLastReload: 100\r\nStatus: Fully Booted\r\n\r\n"),
+        ByteBuffer(
+          string:
+            "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 100\r\nLastReload: 100\r\nStatus: Fully Booted\r\n\r\n"
+        ),
         promise: nil)
       let number = state.withLock { state in
         state.peers[ObjectIdentifier(channel)]?.isLoggedIn = true
@@ -144,7 +147,8 @@ public final class AsteriskStandIn: Sendable {
     case "Status":
       guard answersStatus else { return }
       let rows = state.withLock { Array($0.rows.values) }
-      var text = "Response: Success\r\nActionID: \(id)\r\nEventList: start\r\nMessage: Channel status will follow\r\n\r\n"
+      var text =
+        "Response: Success\r\nActionID: \(id)\r\nEventList: start\r\nMessage: Channel status will follow\r\n\r\n"
       for row in rows { text += "Event: Status\r\nPrivilege: Call\r\n\(row)ActionID: \(id)\r\n\r\n" }
       text += "Event: StatusComplete\r\nActionID: \(id)\r\nEventList: Complete\r\nListItems: \(rows.count)\r\n\r\n"
       channel.writeAndFlush(ByteBuffer(string: text), promise: nil)

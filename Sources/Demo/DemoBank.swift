@@ -76,9 +76,11 @@ private func pick(_ words: [String], _ random: inout SplitMix64) -> String {
   words[Int.random(in: 0..<words.count, using: &random)]
 }
 private let surnamesZh = "王 李 张 刘 陈 杨 赵 黄 周 吴 徐 孙 胡 朱 高 林 何 郭 马 罗 梁 宋 郑 谢 韩 唐 冯 于 董 萧".split(
-  separator: " ").map(String.init)
+  separator: " "
+).map(String.init)
 private let givenZh = "伟 芳 娜 秀 敏 静 丽 强 磊 军 洋 勇 艳 杰 娟 涛 明 超 兰 霞 平 刚 桂 文 辉 玲 鑫 宇 晨 佳".split(separator: " ")
   .map(String.init)
 private let surnamesEn = "Meier Keller Frei Brunner Steiner Widmer Roth Huber Schmid Baumann Gerber Moser".split(
-  separator: " ").map(String.init)
+  separator: " "
+).map(String.init)
 private let givenEn = "Anna Beat Lea Urs Eva Max Nina Paul Rita Simon Tom Vera".split(separator: " ").map(String.init)

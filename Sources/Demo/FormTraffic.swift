@@ -41,7 +41,8 @@ public struct FormTraffic: Sendable {
       fields["question"] = isZh ? text.zh : text.en
       fields["topic"] = "deposit"
     }
-    return Post(form: form, language: isZh ? "zh" : "en", fields: fields, consents: ["personal_data": true],
+    return Post(
+      form: form, language: isZh ? "zh" : "en", fields: fields, consents: ["personal_data": true],
       replyBy: "phone")
   }
 }

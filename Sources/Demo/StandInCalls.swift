@@ -108,7 +108,9 @@ public final class StandInCalls: Sendable {
       ring(line, for: caller)
       try await wait(1.5 + 3 * chance())
       if chance() < 0.15 {
-        tell("AgentRingNoAnswer", caller, dest(line) + [("Queue", queue), ("Interface", agent.device), ("RingTime", "5000")])
+        tell(
+          "AgentRingNoAnswer", caller,
+          dest(line) + [("Queue", queue), ("Interface", agent.device), ("RingTime", "5000")])
         tell("DialEnd", caller, dest(line) + [("DialStatus", "NOANSWER")])
         hangUp(line, cause: 0)
         free(agent)
@@ -124,7 +126,8 @@ public final class StandInCalls: Sendable {
     guard let agent = line.agent else { return }
     add(line)
     tell("Newchannel", line)
-    tell("AgentCalled", caller, dest(line) + [("Queue", queue), ("Interface", agent.device), ("MemberName", agent.name)])
+    tell(
+      "AgentCalled", caller, dest(line) + [("Queue", queue), ("Interface", agent.device), ("MemberName", agent.name)])
     tell("DialBegin", caller, dest(line) + [("DialString", agent.device)])
     member(agent, status: 6)
   }
@@ -134,7 +137,9 @@ public final class StandInCalls: Sendable {
     defer { free(agent) }
     answer(&line, for: caller)
     tell("QueueCallerLeave", caller, [("Queue", queue), ("Position", "1"), ("Count", "0")])
-    tell("AgentConnect", caller, dest(line) + [("Queue", queue), ("Interface", agent.device), ("HoldTime", "3"), ("RingTime", "2")])
+    tell(
+      "AgentConnect", caller,
+      dest(line) + [("Queue", queue), ("Interface", agent.device), ("HoldTime", "3"), ("RingTime", "2")])
     var bridge = UUID().uuidString.lowercased()
     enter(bridge, line, caller)
     try await wait(5 + 25 * chance())
@@ -183,7 +188,9 @@ public final class StandInCalls: Sendable {
 
   private func enter(_ bridge: String, _ line: Line, _ caller: Line) {
     for leg in [line, caller] {
-      tell("BridgeEnter", leg, [("BridgeUniqueid", bridge), ("BridgeType", "basic"), ("BridgeTechnology", "simple_bridge")])
+      tell(
+        "BridgeEnter", leg,
+        [("BridgeUniqueid", bridge), ("BridgeType", "basic"), ("BridgeTechnology", "simple_bridge")])
       add(leg, bridge: bridge)
     }
   }

@@ -192,9 +192,10 @@ extension WriteTransaction {
 
   /// Puts a quarantined arrival back to work, with mended bytes if a person mended them; the original is kept.
   /// False if it is not in quarantine.
-  public func release(_ arrival: ArrivalID, mended: [UInt8]?, payload: KeptArrival.Payload?, by actor: String,
-    at time: Timestamp) throws -> Bool
-  {
+  public func release(
+    _ arrival: ArrivalID, mended: [UInt8]?, payload: KeptArrival.Payload?, by actor: String,
+    at time: Timestamp
+  ) throws -> Bool {
     let rows = try query(
       """
       UPDATE quarantine SET released_at = $2, released_by = $3

@@ -158,7 +158,8 @@ extension EventRecord {
   init(row: Row) throws {
     self.init(
       seq: try row.int("seq"), at: try row.time("at"), type: try row.word("event_type"),
-      subject: try row.text("subject"), contact: try row.parsedOrNil("contact_id"), request: try row.parsedOrNil("request_id"),
+      subject: try row.text("subject"), contact: try row.parsedOrNil("contact_id"),
+      request: try row.parsedOrNil("request_id"),
       customerNo: try row.parsedOrNil("customer_no"), channel: try row.textOrNil("channel"),
       agent: try row.parsedOrNil("agent_id"), queue: try row.parsedOrNil("queue"), actor: try row.textOrNil("actor"),
       trace: try row.textOrNil("trace"), body: try row.text("body"))

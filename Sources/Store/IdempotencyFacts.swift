@@ -34,7 +34,8 @@ extension WriteTransaction {
 
   /// Keeps the answer in the transaction of its effect, and forgets those older than `retention`.
   public func remember(
-    _ answer: RememberedAnswer, client: String, key: String, at time: Timestamp, retention: Duration = .seconds(7 * 86_400)
+    _ answer: RememberedAnswer, client: String, key: String, at time: Timestamp,
+    retention: Duration = .seconds(7 * 86_400)
   ) throws {
     try execute(
       """

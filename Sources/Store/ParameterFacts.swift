@@ -35,7 +35,8 @@ extension WriteTransaction {
   /// Adds a version of a parameter; nil, and nothing written, if the newest says the same already. `version` is for
   /// kinds that number themselves and must be above the newest; nil takes the next.
   public func applyParameter(
-    kind: String, code: String, version: Int? = nil, body: String, digest: String, retired: Bool, effectiveAt: Timestamp, actor: Actor,
+    kind: String, code: String, version: Int? = nil, body: String, digest: String, retired: Bool,
+    effectiveAt: Timestamp, actor: Actor,
     at time: Timestamp
   ) throws -> ParameterVersion? {
     let newest = try first(
@@ -43,7 +44,8 @@ extension WriteTransaction {
       [.text(kind), .text(code)])
     if let newest, try newest.text("digest") == digest, try newest.bool("retired") == retired { return nil }
     let version = try ParameterVersion(
-      kind: kind, code: code, version: version ?? (newest?.count("version") ?? 0) + 1, effectiveAt: effectiveAt, appliedAt: time,
+      kind: kind, code: code, version: version ?? (newest?.count("version") ?? 0) + 1, effectiveAt: effectiveAt,
+      appliedAt: time,
       author: actor.label, digest: digest, body: body, retired: retired)
     try execute(
       """

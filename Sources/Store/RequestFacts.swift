@@ -78,7 +78,8 @@ extension WriteTransaction {
       "INSERT INTO note(note_id, contact_id, request_id, author, at, text) VALUES ($1, $2, $3, $4, $5, $6)",
       [.id(note), .id(contact), .id(id), .text(actor.label), SQLValue(time), .text(text)])
     try indexWords(of: text, under: id.description)
-    try append(event(.requestNoted, request, contact, actor, time, body: try JSONText.encode(["note": note.description])))
+    try append(
+      event(.requestNoted, request, contact, actor, time, body: try JSONText.encode(["note": note.description])))
     return .done(note)
   }
 

@@ -59,7 +59,8 @@ extension Connection {
   }
 
   /// Every token ever made, newest first, revoked and expired ones too.
-  public func grants() throws -> [(tokenHash: String, grant: AccessGrant, createdAt: Timestamp, revokedAt: Timestamp?)] {
+  public func grants() throws -> [(tokenHash: String, grant: AccessGrant, createdAt: Timestamp, revokedAt: Timestamp?)]
+  {
     try query("SELECT * FROM access_token ORDER BY created_at DESC, token_hash").map {
       (try $0.text("token_hash"), try AccessGrant(row: $0), try $0.time("created_at"), try $0.timeOrNil("revoked_at"))
     }

@@ -189,7 +189,9 @@ extension Connection {
     for kind in LinkKind.allCases {
       let columns = kind.columns
       let (left, right) = kind.prefixes
-      let pairs = (prefix == left ? [(columns.left, columns.right)] : []) + (prefix == right ? [(columns.right, columns.left)] : [])
+      let pairs =
+        (prefix == left ? [(columns.left, columns.right)] : [])
+        + (prefix == right ? [(columns.right, columns.left)] : [])
       for (mine, other) in pairs {
         for row in try query(
           "SELECT \(other) AS other FROM \(kind.rawValue) WHERE \(mine) = $1 ORDER BY \(other) LIMIT 200", [.text(id)])

@@ -88,7 +88,9 @@ private func url(_ bytes: some Sequence<UInt8>) -> String {
     let ed = try provider.token(Provider.claims(), header: ["alg": "EdDSA", "kid": "ed1"])
     #expect(try await verifier.verify(ed, at: testTime).id == "li.wei")
     let program = Provider.claims {
-      $0["sub"] = nil; $0["client_id"] = "crm"; $0["roles"] = "integration marketing"
+      $0["sub"] = nil
+      $0["client_id"] = "crm"
+      $0["roles"] = "integration marketing"
     }
     #expect(try await verifier.verify(try provider.token(program), at: testTime).roles == [.integration, .marketing])
   }
@@ -123,7 +125,8 @@ private func url(_ bytes: some Sequence<UInt8>) -> String {
     }
     // Within the skew both ends hold.
     let late = Provider.claims {
-      $0["exp"] = .integer(testTime.seconds - 59); $0["nbf"] = .integer(testTime.seconds + 59)
+      $0["exp"] = .integer(testTime.seconds - 59)
+      $0["nbf"] = .integer(testTime.seconds + 59)
     }
     #expect(try await verifier.verify(try provider.token(late), at: testTime).id == "li.wei")
   }

@@ -80,7 +80,8 @@ struct Bank: Sendable {
     let bank = Bank(
       database: database, bodies: bodies,
       intake: Intake(
-        database: database, bodies: bodies, parameters: { parameters }, reference: { id, _ in "REF-\(id.description.suffix(6))" },
+        database: database, bodies: bodies, parameters: { parameters },
+        reference: { id, _ in "REF-\(id.description.suffix(6))" },
         now: now, logger: quiet),
       desk: Desk(database: database, now: now, logger: quiet), hub: hub,
       bridge: database.observe { bridge.publish($0) }, tokens: TokenLookup(database: database, now: now))

@@ -1,4 +1,3 @@
-@testable import API
 import AsyncHTTPClient
 import Channels
 import ContactModel
@@ -10,9 +9,12 @@ import PostgresForTests
 import Store
 import Testing
 
+@testable import API
+
 /// The desk over live sockets and a real store.
 @Suite struct DeskResourceTests {
-  private func stream(_ served: Served, _ who: String, _ agent: String, last: String? = nil) async throws -> StreamReader
+  private func stream(_ served: Served, _ who: String, _ agent: String, last: String? = nil) async throws
+    -> StreamReader
   {
     var request = HTTPClientRequest(url: served.url("/v1/agents/\(agent)/events"))
     request.headers.add(name: "Authorization", value: "Bearer \(Bank.token(who).text)")
@@ -84,7 +86,9 @@ import Testing
         #expect(try await served.as("agent-1003", "POST", path, ["If-Match": "*"]).status == 403)
         #expect(try await served.as("agent-1001", "POST", path).status == 428)
         #expect(try await served.as("agent-1001", "POST", "/v1/service-requests/nonsense/take").status == 404)
-        let entries = try await bank.database.read { try $0.auditEntries(after: 0, act: "service_request.take", limit: 10) }
+        let entries = try await bank.database.read {
+          try $0.auditEntries(after: 0, act: "service_request.take", limit: 10)
+        }
         #expect(entries.count == 1)
       }
     }
@@ -166,7 +170,8 @@ import Testing
           version = Int(try answer.json["version"]?.integer ?? 0)
         }
         let stale = try await served.as(
-          "agent-1001", "POST", "/v1/contacts/\(contact)/customer", ["If-Match": "\"v1\""], body: ["customer_no": .null])
+          "agent-1001", "POST", "/v1/contacts/\(contact)/customer", ["If-Match": "\"v1\""], body: ["customer_no": .null]
+        )
         #expect(stale.status == 412)
         let unknown = try await served.as(
           "agent-1001", "POST", "/v1/contacts/\(contact)/customer", ["If-Match": "*"], body: ["customer_no": "C999"])
@@ -178,8 +183,11 @@ import Testing
         #expect(decisions.count == 5)
         #expect(
           decisions.contains { $0["sentence_en"]?.string?.contains("1001 says this is customer C100") == true })
-        #expect(decisions.contains { $0["body"]?["inverse"] == "C200" && $0["sentence_zh"]?.string?.contains("撤回") == true })
-        let reference = try await bank.database.read { try $0.arrival(try $0.contact(contact)!.arrival!)!.arrival.reference }
+        #expect(
+          decisions.contains { $0["body"]?["inverse"] == "C200" && $0["sentence_zh"]?.string?.contains("撤回") == true })
+        let reference = try await bank.database.read {
+          try $0.arrival(try $0.contact(contact)!.arrival!)!.arrival.reference
+        }
         #expect(try await served.as("chief", "GET", "/v1/explain/\(reference!)").status == 200)
         #expect(try await served.as("chief", "GET", "/v1/explain/nothing").status == 404)
       }
@@ -193,7 +201,8 @@ import Testing
       try await serve(bank.site) { served in
         let conformance = try await Conformance(served)
         let (_, pop) = try await bank.arrive("投诉")
-        _ = try await bank.arrive("投诉 again", from: Address(kind: .phone, canonical: "+8613900000000", raw: "13900000000"))
+        _ = try await bank.arrive(
+          "投诉 again", from: Address(kind: .phone, canonical: "+8613900000000", raw: "13900000000"))
         _ = try await served.as("agent-1001", "POST", "/v1/service-requests/\(pop.request!)/take", ["If-Match": "*"])
         let answer = try await served.as("agent-1001", "GET", "/v1/agents/1001/snapshot")
         #expect(answer.status == 200)
@@ -218,7 +227,8 @@ import Testing
           "agent-1001", "PUT", "/v1/agents/1001/state", body: ["state": "not_ready", "reason": "lunch"])
         #expect(answer.status == 200)
         #expect(conformance.faults("PUT", template: "/v1/agents/{agent}/state", answer) == [])
-        #expect(try await served.as("agent-1001", "PUT", "/v1/agents/1002/state", body: ["state": "ready"]).status == 403)
+        #expect(
+          try await served.as("agent-1001", "PUT", "/v1/agents/1002/state", body: ["state": "ready"]).status == 403)
         #expect(try await served.as("chief", "PUT", "/v1/agents/1002/state", body: ["state": "offline"]).status == 200)
         #expect(try await served.as("chief", "PUT", "/v1/agents/1002/state", body: ["state": "busy"]).status == 422)
       }
@@ -243,7 +253,8 @@ import Testing
         for (template, path) in [
           ("/v1/ledger", "/v1/ledger"), ("/v1/ledger", "/v1/ledger?since=2023-11-14"),
           ("/v1/ledger", "/v1/ledger?since=yesterday!"), ("/v1/quarantine", "/v1/quarantine"),
-          ("/v1/quarantine/{arrival}", "/v1/quarantine/\(id)"), ("/v1/quarantine/{arrival}/raw", "/v1/quarantine/\(id)/raw"),
+          ("/v1/quarantine/{arrival}", "/v1/quarantine/\(id)"),
+          ("/v1/quarantine/{arrival}/raw", "/v1/quarantine/\(id)/raw"),
           ("/v1/status", "/v1/status"), ("/v1/parameters", "/v1/parameters?kind=category&in_force=true"),
           ("/v1/events", "/v1/events?after=0&type=contact.opened"), ("/v1/tokens", "/v1/tokens"),
           ("/v1/explain/{id}", "/v1/explain/\(id)"),

@@ -1,4 +1,3 @@
-@testable import API
 import Channels
 import ContactModel
 import Customers
@@ -6,6 +5,8 @@ import Foundation
 import PostgresForTests
 import Store
 import Testing
+
+@testable import API
 
 @Suite struct ImportTests {
   private static let actor = Actor(label: "crm", agent: nil, role: "integration")
@@ -106,7 +107,8 @@ import Testing
   @Test func `a line of ten million characters, an open quote and a missing column harm nothing else`() async throws {
     try await Bank.open { bank in
       let long = String(repeating: "x", count: 10_000_000)
-      let file = "customer_no,type,name\nL1,retail,\(long)\nL2,retail,ok\nL3,retail,\"never closed\nL4,retail,swallowed\n"
+      let file =
+        "customer_no,type,name\nL1,retail,\(long)\nL2,retail,ok\nL3,retail,\"never closed\nL4,retail,swallowed\n"
       let report = try await Self.run(bank, .customers, file)
       #expect(report.progress.rowsRead == 4 && report.progress.added == 2)
       #expect(report.refusals.map(\.fault.code) == [.tooLong, .openQuote])

@@ -1,10 +1,11 @@
-@testable import API
 import Channels
 import ContactModel
 import Foundation
 import PostgresForTests
 import Store
 import Testing
+
+@testable import API
 
 /// What the rest of the CRM reads and writes, over live sockets and a real store.
 @Suite struct RecordResourceTests {
@@ -92,7 +93,8 @@ import Testing
           _ = try await call(
             "crm", "PUT", "/v1/customers/C300/relations/C200", one + "/relations/{other}",
             body: ["relation": "contact_person"], expect: 200)
-          let relations = try await call("chief", "GET", "/v1/customers/C200/relations", one + "/relations", expect: 200)
+          let relations = try await call(
+            "chief", "GET", "/v1/customers/C200/relations", one + "/relations", expect: 200)
           #expect(try relations.json["items"]?.array?.count == 1)
 
           let who = try await call(
@@ -133,7 +135,8 @@ import Testing
     }
   }
 
-  @Test func `contacts and requests are listed, filtered, searched in Chinese and English, and explained`() async throws {
+  @Test func `contacts and requests are listed, filtered, searched in Chinese and English, and explained`() async throws
+  {
     for url in try Self.stores {
       try await Bank.open(on: url) { bank in
         let (_, pop) = try await bank.arrive("投诉：信用卡被吞 card swallowed by the machine")
@@ -146,7 +149,9 @@ import Testing
             #expect(conformance.faults("GET", template: template, answer) == [], "\(path)")
             return try answer.json
           }
-          for (query, hits) in [("信用卡", 1), ("吞", 0), ("存款", 1), ("利率", 1), ("SWALLOWED", 1), ("信用 card", 1), ("nothing", 0)] {
+          for (query, hits) in [
+            ("信用卡", 1), ("吞", 0), ("存款", 1), ("利率", 1), ("SWALLOWED", 1), ("信用 card", 1), ("nothing", 0),
+          ] {
             let escaped = query.addingPercentEncoding(withAllowedCharacters: .alphanumerics)!
             let found = try await get("/v1/search?q=\(escaped)", "/v1/search")
             #expect(found["contacts"]?.array?.count == hits, "\(query)")
@@ -156,8 +161,9 @@ import Testing
           #expect(try await get("/v1/contacts?page_size=1", "/v1/contacts")["items"]?.array?.count == 1)
           #expect(try await get("/v1/contacts?channel=forms&state=open", "/v1/contacts")["items"]?.array?.count == 2)
           #expect(
-            try await get("/v1/service-requests?queue=complaints&status=open,in_progress&waiting=true", "/v1/service-requests")[
-              "items"]?.array?.count == 1)
+            try await get(
+              "/v1/service-requests?queue=complaints&status=open,in_progress&waiting=true", "/v1/service-requests")[
+                "items"]?.array?.count == 1)
           _ = try await get("/v1/service-requests?status=wrong", "/v1/service-requests", expect: 422)
           _ = try await get("/v1/service-requests?unknown=1", "/v1/service-requests", expect: 422)
           _ = try await get("/v1/service-requests/\(pop.request!)", "/v1/service-requests/{id}")
@@ -173,7 +179,9 @@ import Testing
           ] { _ = try await get(path, template) }
           let overview = try await get("/v1/overview", "/v1/overview")
           #expect(overview["agent_states"]?["ready"] == 3 && overview["ledger_balances"] == true)
-          #expect(overview["requests"]?.array?.contains { $0["waiting"] == 1 && !($0["oldest_waiting_id"]?.isNull ?? true) } == true)
+          #expect(
+            overview["requests"]?.array?.contains { $0["waiting"] == 1 && !($0["oldest_waiting_id"]?.isNull ?? true) }
+              == true)
         }
       }
     }
@@ -206,9 +214,11 @@ import Testing
           var done = visit.object!
           done["activity_status"] = "done"
           _ = try await call(
-            "PUT", "/v1/activities/\(id)", "/v1/activities/{id}", ["If-Match": "\"v1\""], body: .object(done), expect: 200)
+            "PUT", "/v1/activities/\(id)", "/v1/activities/{id}", ["If-Match": "\"v1\""], body: .object(done),
+            expect: 200)
           _ = try await call(
-            "PUT", "/v1/activities/\(id)", "/v1/activities/{id}", ["If-Match": "\"v1\""], body: .object(done), expect: 412)
+            "PUT", "/v1/activities/\(id)", "/v1/activities/{id}", ["If-Match": "\"v1\""], body: .object(done),
+            expect: 412)
           let due = try await call(
             "GET", "/v1/activities?due_before=2027-01-01T00:00:00Z&activity_status=done", "/v1/activities", expect: 200)
           #expect(due["items"]?.array?.count == 1)
@@ -220,7 +230,8 @@ import Testing
 
           let link = "/v1/links/{id}/{other}"
           for (a, b) in [
-            (id, opportunity), (opportunity, "\(pop.request!)"), ("\(pop.contact!)", opportunity), (id, "\(pop.request!)"),
+            (id, opportunity), (opportunity, "\(pop.request!)"), ("\(pop.contact!)", opportunity),
+            (id, "\(pop.request!)"),
             ("\(pop.contact!)", id),
           ] {
             _ = try await call("PUT", "/v1/links/\(a)/\(b)", link, expect: 204)

@@ -1,13 +1,14 @@
-@testable import API
 import AsyncHTTPClient
 import Channels
 import Foundation
 import Logging
-import ServiceLifecycle
 import NIOCore
 import NIOHTTP1
+import ServiceLifecycle
 import Synchronization
 import Testing
+
+@testable import API
 
 /// An event log of a test: appends and publishes in one step, as the store's reader does.
 private final class Log: Sendable {

@@ -1,4 +1,3 @@
-@testable import API
 import Channels
 import ContactModel
 import Crypto
@@ -9,6 +8,8 @@ import ServiceLifecycle
 import Store
 import Synchronization
 import Testing
+
+@testable import API
 
 /// A receiver over a real socket that notes what it was sent and answers what a test wants.
 private final class Receiver: Sendable {
@@ -160,7 +161,8 @@ private final class Receiver: Sendable {
       try await serve(site) { served in
         let conformance = try await Conformance(served)
         for url in [
-          "http://example.com/", "https://127.0.0.1/", "https://10.1.2.3:8443/x", "https://[::1]/", "https://localhost/x",
+          "http://example.com/", "https://127.0.0.1/", "https://10.1.2.3:8443/x", "https://[::1]/",
+          "https://localhost/x",
           "https://169.254.169.254/latest", "ftp://example.com", "https://user@example.com/",
         ] {
           let answer = try await served.as("crm", "POST", "/v1/webhooks", body: ["url": .string(url)])
@@ -173,7 +175,10 @@ private final class Receiver: Sendable {
         let one = "/v1/webhooks/{id}"
         for (method, path, template, fields, body, status) in [
           ("GET", "/v1/webhooks/\(id)", one, [:], nil, 200),
-          ("PUT", "/v1/webhooks/\(id)", one, ["If-Match": "\"v1\""], ["url": "https://a.example", "webhook_state": "paused"], 200),
+          (
+            "PUT", "/v1/webhooks/\(id)", one, ["If-Match": "\"v1\""],
+            ["url": "https://a.example", "webhook_state": "paused"], 200
+          ),
           ("PUT", "/v1/webhooks/\(id)", one, ["If-Match": "\"v1\""], ["url": "https://a.example"], 412),
           ("POST", "/v1/webhooks/\(id)/rotate", one + "/rotate", [:], nil, 200),
           ("GET", "/v1/webhooks/\(id)/deliveries", one + "/deliveries", [:], nil, 200),
@@ -209,13 +214,15 @@ private final class Receiver: Sendable {
       WebhookPolicy.judge(status: 429, fault: nil, retryAfter: .seconds(60), attempts: 0, chance: 0, at: now)
         == .again(at: now + .seconds(60), fault: "status 429"))
     #expect(WebhookPolicy.judge(status: 410, fault: nil, retryAfter: nil, attempts: 0, chance: 0, at: now) == .gone)
-    #expect(WebhookPolicy.judge(status: 201, fault: nil, retryAfter: nil, attempts: 0, chance: 0, at: now) == .delivered)
+    #expect(
+      WebhookPolicy.judge(status: 201, fault: nil, retryAfter: nil, attempts: 0, chance: 0, at: now) == .delivered)
   }
 
   @Test(arguments: [
     ("127.0.0.1", true), ("10.0.0.1", true), ("172.20.1.1", true), ("192.168.3.4", true), ("169.254.169.254", true),
     ("100.64.0.1", true), ("0.0.0.0", true), ("224.0.0.1", true), ("::1", true), ("fe80::1", true), ("fd00::1", true),
-    ("::ffff:10.0.0.1", true), ("8.8.8.8", false), ("172.32.0.1", false), ("2606:4700::1111", false), ("93.184.216.34", false),
+    ("::ffff:10.0.0.1", true), ("8.8.8.8", false), ("172.32.0.1", false), ("2606:4700::1111", false),
+    ("93.184.216.34", false),
   ])
   func `which addresses are internal`(address: String, isInternal: Bool) {
     #expect(InternalAddress.isInternal(address) == isInternal)

@@ -23,7 +23,8 @@ import Testing
   @Test func `every shown instant reads back, cut to the millisecond`() {
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<2_000 {
-      let time = Timestamp(microseconds: Int64.random(in: -60_000_000_000_000_000...200_000_000_000_000_000, using: &generator))
+      let time = Timestamp(
+        microseconds: Int64.random(in: -60_000_000_000_000_000...200_000_000_000_000_000, using: &generator))
       let back = Timestamp(time.description)
       #expect(back?.milliseconds == time.milliseconds, "\(time.microseconds)")
     }

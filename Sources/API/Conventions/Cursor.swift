@@ -30,8 +30,9 @@ public struct CursorSigner: Sendable {
     let body = Array(bytes[tagLength...])
     let expected = tag(body, query)
     // Compared in constant time, so that a tag cannot be guessed byte by byte.
+    // A body under a valid tag is ours; that it cannot be read can only be a change of version.
     guard zip(expected, bytes).reduce(UInt8(0), { $0 | ($1.0 ^ $1.1) }) == 0,
-      let value = try? JSONReader.read(body),  // a body under a valid tag is ours; unreadable can only be a version change
+      let value = try? JSONReader.read(body),
       let keys = value.array
     else { throw Problem(.invalidCursor) }
     return keys

@@ -14,7 +14,10 @@ public struct CustomerResources: Sendable {
   }
 
   public var routes: [Route] {
-    [list, get, put, bulk, putPoint, deletePoint, listAccounts, putAccount, endAccount, listRelations, putRelation, timeline]
+    [
+      list, get, put, bulk, putPoint, deletePoint, listAccounts, putAccount, endAccount, listRelations, putRelation,
+      timeline,
+    ]
   }
 
   private static let readers = Access.roles(.agent, .supervisor, .marketing, .integration, .auditor)
@@ -423,7 +426,9 @@ public struct CustomerResources: Sendable {
     ) { call in
       let page = try Page(call, cursors)
       var last: (received: Timestamp, id: ContactID)?
-      if page.after.count == 2, let time = page.after[0].integer, let id = page.after[1].string.flatMap({ ContactID($0) }) {
+      if page.after.count == 2, let time = page.after[0].integer,
+        let id = page.after[1].string.flatMap({ ContactID($0) })
+      {
         last = (Timestamp(microseconds: time), id)
       }
       let after = last

@@ -28,8 +28,10 @@ extension OperatorResources {
       return try await database.look(call, purpose: "events") { connection in
         let events: [EventRecord] =
           if let subject {
-            try connection.events(about: [subject], limit: 10_000).filter { $0.seq > after && (type ?? $0.type) == $0.type }
-              .prefix(limit).map(\.self)
+            try connection.events(about: [subject], limit: 10_000).filter {
+              $0.seq > after && (type ?? $0.type) == $0.type
+            }
+            .prefix(limit).map(\.self)
           } else {
             try connection.events(after: after, type: type, limit: limit)
           }

@@ -168,7 +168,8 @@ extension DecisionRecord {
       let by = content["by"]?.string ?? "default"
       let words = content["candidates"]?[verdict]?.string.map { " \($0)" } ?? ""
       let zh = ["channel": "渠道指定", "keyword": "关键词\(words)", "default": "默认"][by] ?? by
-      let en = ["channel": "given by the channel", "keyword": "by the words\(words)", "default": "by default"][by] ?? by
+      let en =
+        ["channel": "given by the channel", "keyword": "by the words\(words)", "default": "by default"][by] ?? by
       return LocalizedText(zh: "类别 \(verdict)：\(zh)", en: "Category \(verdict): \(en)")
     default:
       return LocalizedText(zh: "\(act)：\(verdict)\(reason)", en: "\(act): \(verdict)\(reasonEn)")

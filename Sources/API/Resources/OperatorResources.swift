@@ -21,13 +21,15 @@ public struct OperatorResources: Sendable {
     public var reprocess: @Sendable (ArrivalID, _ mended: [UInt8]?, _ actor: Actor) async throws -> Bool
     /// Validates business parameters and, unless it is a rehearsal, brings them in force. Throws a `Problem` that says
     /// what is wrong with them.
-    public var apply: @Sendable ([ParameterDocument], _ rehearsal: Bool, _ actor: Actor) async throws -> [ParameterChange]
+    public var apply:
+      @Sendable ([ParameterDocument], _ rehearsal: Bool, _ actor: Actor) async throws -> [ParameterChange]
     /// Pauses (true) or resumes (false) a channel; false if it cannot be done now.
     public var steer: @Sendable (ContactChannel, _ pause: Bool) async throws -> Bool
     public init(
       channels: @escaping @Sendable () async -> [(channel: ContactChannel, health: Health)],
       reprocess: @escaping @Sendable (ArrivalID, _ mended: [UInt8]?, _ actor: Actor) async throws -> Bool,
-      apply: @escaping @Sendable ([ParameterDocument], _ rehearsal: Bool, _ actor: Actor) async throws -> [ParameterChange],
+      apply:
+        @escaping @Sendable ([ParameterDocument], _ rehearsal: Bool, _ actor: Actor) async throws -> [ParameterChange],
       steer: @escaping @Sendable (ContactChannel, _ pause: Bool) async throws -> Bool = { _, _ in false }
     ) {
       self.steer = steer
@@ -63,7 +65,8 @@ public struct OperatorResources: Sendable {
         .required("stored", .integer()), .required("duplicate", .integer()), .required("refused", .integer()),
         .required("late", .integer()), .required("routed", .integer()), .required("quarantined", .integer()),
         .required("in_work", .integer()),
-        .required("balances", .boolean, "received = stored + duplicate + refused, and the stored are all accounted for")))
+        .required("balances", .boolean, "received = stored + duplicate + refused, and the stored are all accounted for")
+      ))
     return Route(
       "getLedger", .get, "/v1/ledger", summary: "What reached each channel on each day, and what became of it",
       tag: "operations", access: .roles(.supervisor, .auditor),
@@ -117,7 +120,8 @@ public struct OperatorResources: Sendable {
       let (work, last) = try await database.look { (try $0.workload(), try $0.lastEventSequence()) }
       let statistics = database.statistics
       let waiting = database.waitingWrites
-      let perCommit = statistics.commits == 0 ? 0 : statistics.timeInCommit.wholeMicroseconds / Int64(statistics.commits)
+      let perCommit =
+        statistics.commits == 0 ? 0 : statistics.timeInCommit.wholeMicroseconds / Int64(statistics.commits)
       return .json([
         "version": .string(version), "started_at": .time(startedAt), "at": .time(call.now),
         "channels": .array(channels.map { Self.json($0.channel, $0.health) }),

@@ -60,7 +60,8 @@ extension OperatorResources {
           "item": try .encoding(found.item), "state": .string(state), "released_at": .optional(found.releasedAt),
           "channel": .string(arrival.channel.name), "from": arrival.from?.json ?? .null,
           "to": arrival.to?.json ?? .null, "received_at": .time(arrival.receivedAt),
-          "stored_at": .time(arrival.storedAt), "payload_kind": .string(arrival.payload.kind), "raw_sha256": .optional(sha256),
+          "stored_at": .time(arrival.storedAt), "payload_kind": .string(arrival.payload.kind),
+          "raw_sha256": .optional(sha256),
           "attachments": .count(arrival.attachments.count),
         ]
         return (Reply.json(value), seen: [Sight(customer: nil, subject: id.description)])

@@ -46,7 +46,9 @@ public struct RecordResources: Sendable {
       filter.from = call.time("from")
       filter.until = call.time("until")
       var last: (received: Timestamp, id: ContactID)?
-      if page.after.count == 2, let time = page.after[0].integer, let id = page.after[1].string.flatMap({ ContactID($0) }) {
+      if page.after.count == 2, let time = page.after[0].integer,
+        let id = page.after[1].string.flatMap({ ContactID($0) })
+      {
         last = (Timestamp(microseconds: time), id)
       }
       let (wanted, after) = (filter, last)
@@ -206,7 +208,8 @@ public struct RecordResources: Sendable {
         let value: JSONValue = [
           "contacts": .array(contacts.map(\.json)), "service_requests": .array(requests.map(\.json)),
         ]
-        let seen = contacts.map { ($0.customerNo, $0.id.description) } + requests.map { ($0.customerNo, $0.id.description) }
+        let seen =
+          contacts.map { ($0.customerNo, $0.id.description) } + requests.map { ($0.customerNo, $0.id.description) }
         return (Reply.json(value), seen: sights(seen))
       }
     }

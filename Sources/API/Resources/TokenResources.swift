@@ -20,7 +20,8 @@ extension OperatorResources {
   ) -> JSONObject {
     JSONObject([
       .init(name: "token_hash", value: .string(hash)), .init(name: "label", value: .string(grant.label)),
-      .init(name: "role", value: .string(grant.role.rawValue)), .init(name: "agent_id", value: .optional(grant.agentId)),
+      .init(name: "role", value: .string(grant.role.rawValue)),
+      .init(name: "agent_id", value: .optional(grant.agentId)),
       .init(name: "department", value: .optional(grant.department)), .init(name: "created_at", value: .time(createdAt)),
       .init(name: "expires_at", value: .optional(grant.expiresAt)),
       .init(name: "revoked_at", value: .optional(revokedAt)),
@@ -33,7 +34,9 @@ extension OperatorResources {
       access: .roles(.auditor), answers: [.json(.output(.required("items", .array(Self.grantSchema))), "Newest first")]
     ) { _ in
       let grants = try await database.look { try $0.grants() }
-      return .json(["items": .array(grants.map { .object(Self.json($0.tokenHash, $0.grant, $0.createdAt, $0.revokedAt)) })])
+      return .json([
+        "items": .array(grants.map { .object(Self.json($0.tokenHash, $0.grant, $0.createdAt, $0.revokedAt)) })
+      ])
     }
   }
 

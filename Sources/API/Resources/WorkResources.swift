@@ -12,7 +12,8 @@ extension RecordResources {
   private static let activityInput = Schema.input(
     .optional("customer_no", .nullable(.string(minimum: 1, maximum: 32))), .optional("started_at", .nullable(.time)),
     .optional("ended_at", .nullable(.time)), .optional("due_at", .nullable(.time), "A reminder's instant"),
-    .required("description", .string(minimum: 1, maximum: 2_000)), .optional("remark", .nullable(.string(maximum: 10_000))),
+    .required("description", .string(minimum: 1, maximum: 2_000)),
+    .optional("remark", .nullable(.string(maximum: 10_000))),
     .required("category", .string(minimum: 1, maximum: 64)),
     .optional("activity_status", .word(Activity.Status.allCases.map(\.rawValue)), "planned if not given"),
     .optional("priority", .integer(minimum: 1, maximum: 4), "1 is highest; 3 if not given"),

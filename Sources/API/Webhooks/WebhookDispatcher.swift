@@ -133,8 +133,11 @@ public final class WebhookDispatcher: Service {
     while try await database.write(.bulk, { [now] in try $0.fillOutbox(of: id, limit: 200, at: now()) }) == 200 {}
     while !Task.isCancelled {
       let time = now()
-      guard let webhook = try await database.read(.live, { try $0.webhook(id) }), webhook.state == .active else { return nil }
-      let due = try await database.read { [options] in try $0.dueDeliveries(of: id, at: time, limit: options.width * 4) }
+      guard let webhook = try await database.read(.live, { try $0.webhook(id) }), webhook.state == .active else {
+        return nil
+      }
+      let due = try await database.read { [options] in try $0.dueDeliveries(of: id, at: time, limit: options.width * 4)
+      }
       guard !due.isEmpty else { break }
       try await deliver(due, to: webhook)
     }

@@ -47,7 +47,8 @@ public enum InternalAddress {
     if lower.hasPrefix("::ffff:"), let v4 = ipv4(String(lower.dropFirst(7))) { return isInternal(v4: v4) }
     guard lower.contains(":") else { return true }
     if lower == "::" || lower == "::1" { return true }
-    let first = UInt16(lower.split(separator: ":", omittingEmptySubsequences: false).first.map(String.init) ?? "", radix: 16) ?? 0
+    let first =
+      UInt16(lower.split(separator: ":", omittingEmptySubsequences: false).first.map(String.init) ?? "", radix: 16) ?? 0
     // fc00::/7, fe80::/10, ff00::/8, 64:ff9b::/96 (an IPv4 one behind NAT64) and 2001:db8::/32.
     return first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00 || first == 0x0064
       || first == 0 || lower.hasPrefix("2001:db8:")

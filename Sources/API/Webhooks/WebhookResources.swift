@@ -38,7 +38,8 @@ public struct WebhookResources: Sendable {
       .init(name: "webhook_state", value: .string(webhook.state.rawValue)),
       .init(name: "state_reason", value: .optional(webhook.stateReason)),
       .init(name: "allows_internal", value: .bool(webhook.allowsInternal)),
-      .init(name: "cursor_seq", value: .integer(webhook.cursor)), .init(name: "created_at", value: .time(webhook.createdAt)),
+      .init(name: "cursor_seq", value: .integer(webhook.cursor)),
+      .init(name: "created_at", value: .time(webhook.createdAt)),
       .init(name: "version", value: .count(webhook.version)),
     ])
   }
@@ -55,7 +56,8 @@ public struct WebhookResources: Sendable {
   private func apply(_ body: JSONValue, to webhook: inout Webhook) throws {
     webhook.url = body["url"]?.string ?? webhook.url
     guard let target = HTTPClientRequest.parse(webhook.url) else {
-      throw Problem(.invalidInput, violations: [Violation(.body(pointer: "#/url"), .format, expected: "https://host/…")])
+      throw Problem(
+        .invalidInput, violations: [Violation(.body(pointer: "#/url"), .format, expected: "https://host/…")])
     }
     webhook.allowsInternal = body["allows_internal"]?.bool ?? webhook.allowsInternal
     if webhook.allowsInternal, !mayAllowInternal {

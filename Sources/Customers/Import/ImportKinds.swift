@@ -65,7 +65,8 @@ extension Importer.Kind {
   }
 
   /// Brings one row in; true if it added something.
-  func apply(_ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor, _ time: Timestamp) throws -> Bool {
+  func apply(_ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor, _ time: Timestamp) throws -> Bool
+  {
     let isNew: Bool
     let customer: CustomerNumber = try fields.needed("customer_no")
     if self != .customers, try transaction.customer(customer) == nil {
@@ -107,7 +108,9 @@ extension Importer.Kind {
       let relation = CustomerRelation(
         customerNo: customer, other: other, relation: try fields.needed("relation"),
         from: try fields.time("from") ?? time, to: try fields.time("to"))
-      isNew = try !transaction.relations(of: customer).contains { $0.other == other && $0.relation == relation.relation }
+      isNew = try !transaction.relations(of: customer).contains {
+        $0.other == other && $0.relation == relation.relation
+      }
       try transaction.upsert(relation)
     }
     try transaction.audit(

@@ -69,7 +69,8 @@ public struct Importer: Sendable {
   /// - Parameter mapping: column of the file → field of the kind.
   /// - Parameter progress: called after each batch with the rows done so far.
   public func run(
-    _ kind: Kind, _ bytes: [UInt8], isJSONLines: Bool, mapping: [String: String] = [:], isRehearsal: Bool, by actor: Actor,
+    _ kind: Kind, _ bytes: [UInt8], isJSONLines: Bool, mapping: [String: String] = [:], isRehearsal: Bool,
+    by actor: Actor,
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> ImportReport {
     let digest = SHA256.hash(data: bytes).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
@@ -81,7 +82,9 @@ public struct Importer: Sendable {
     }
     var report = ImportReport()
     report.isRehearsal = isRehearsal
-    if !isRehearsal, let known = try await database.read(.live, { try $0.importProgress(kind: kind.rawValue, digest: digest) }) {
+    if !isRehearsal,
+      let known = try await database.read(.live, { try $0.importProgress(kind: kind.rawValue, digest: digest) })
+    {
       report.progress = known
       report.resumedAfter = known.rowsRead
       if known.finishedAt != nil { return report }
@@ -94,7 +97,8 @@ public struct Importer: Sendable {
         let key = kind.key(of: row)
         let isFirst = key.map { seen.insert($0).inserted } ?? true
         if row.number <= report.resumedAfter { continue }
-        rows.append(isFirst ? row : TableRow(number: row.number, values: .fault(.init(.duplicate, kind.requiredColumns[0]))))
+        rows.append(
+          isFirst ? row : TableRow(number: row.number, values: .fault(.init(.duplicate, kind.requiredColumns[0]))))
       } else {
         isOver = true
       }

@@ -58,7 +58,8 @@ struct TableReader {
           if fields.count == 1, fields[0].isEmpty { continue }
           number += 1
           guard fields.count == columns.count else {
-            return TableRow(number: number, values: .fault(.init(.wrongColumnCount, "\(fields.count) ≠ \(columns.count)")))
+            return TableRow(
+              number: number, values: .fault(.init(.wrongColumnCount, "\(fields.count) ≠ \(columns.count)")))
           }
           return TableRow(
             number: number, values: .values(Dictionary(zip(columns, fields), uniquingKeysWith: { first, _ in first })))

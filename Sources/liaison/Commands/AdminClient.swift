@@ -1,5 +1,5 @@
-import AsyncHTTPClient
 import ArgumentParser
+import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
@@ -100,7 +100,8 @@ struct AdminClient: Sendable {
     let problem = try? JSONTree(body)  // No JSON: the status alone is said.
     var text = problem?["detail"].string ?? problem?["title"].string ?? status.reasonPhrase
     for violation in problem?["errors"].array ?? [] {
-      text += "\n  \(violation["pointer"].string ?? violation["parameter"].string ?? ""): \(violation["detail"].string ?? "")"
+      text +=
+        "\n  \(violation["pointer"].string ?? violation["parameter"].string ?? ""): \(violation["detail"].string ?? "")"
     }
     return status == .notFound ? .finding(text) : .data(text)
   }
@@ -134,7 +135,9 @@ struct JSONObjectText {
 struct JSONTree {
   let value: Any
   init(value: Any) { self.value = value }
-  init(_ bytes: [UInt8]) throws { value = try JSONSerialization.jsonObject(with: Data(bytes), options: [.fragmentsAllowed]) }
+  init(_ bytes: [UInt8]) throws {
+    value = try JSONSerialization.jsonObject(with: Data(bytes), options: [.fragmentsAllowed])
+  }
 
   subscript(key: String) -> JSONTree { JSONTree(value: (value as? [String: Any])?[key] ?? NSNull()) }
   var string: String? { value as? String }

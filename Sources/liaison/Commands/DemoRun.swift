@@ -36,8 +36,10 @@ func demoConfiguration() throws -> Configuration {
         post_interval: 10ms
     """
   do {
-    return try Configuration.read(yaml, file: "the demo's configuration", environment: ProcessInfo.processInfo.environment)
-      .configuration
+    return try Configuration.read(
+      yaml, file: "the demo's configuration", environment: ProcessInfo.processInfo.environment
+    )
+    .configuration
   } catch let problems as ConfigurationProblems {
     throw DaemonError.configuration(problems.description)
   }

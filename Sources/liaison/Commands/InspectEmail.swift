@@ -113,7 +113,8 @@ struct InspectEmail: AsyncParsableCommand {
       }
       if let complaint = mail.complaint {
         bounce_details.append(
-          Bounce(rcpt: complaint.address, action: "", status: "", reason: "feedback", hard: 0, mid: complaint.messageID))
+          Bounce(rcpt: complaint.address, action: "", status: "", reason: "feedback", hard: 0, mid: complaint.messageID)
+        )
       }
       list = mail.isListMail
       reply_text = mail.replyText

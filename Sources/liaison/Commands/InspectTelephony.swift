@@ -46,7 +46,8 @@ struct InspectTelephony: ParsableCommand {
         throw ValidationError("\(file): cannot be read: \(error.localizedDescription)")
       }
       // Without a timing file the Timestamp headers do.
-      let timing = try? String(contentsOf: url.deletingPathExtension().appendingPathExtension("timing"), encoding: .utf8)
+      let timing = try? String(
+        contentsOf: url.deletingPathExtension().appendingPathExtension("timing"), encoding: .utf8)
       inspection.add(bytes, timing: timing, piece: piece.map { max(1, $0) })
     }
     for line in inspection.lines() { print(line) }

@@ -100,11 +100,13 @@ struct Explain: AsyncParsableCommand {
         print("          received \(arrival["received_at"].string ?? ""), stored \(arrival["stored_at"].string ?? "")")
       }
       for contact in found["contacts"].array {
-        print("contact   \(contact["id"].string ?? contact["contact_id"].string ?? "")  \(contact["summary"].string ?? "")")
+        print(
+          "contact   \(contact["id"].string ?? contact["contact_id"].string ?? "")  \(contact["summary"].string ?? "")")
         print("          customer \(contact["customer_no"].string ?? "unknown")")
       }
       for request in found["requests"].array {
-        print("request   \(request["id"].string ?? request["request_id"].string ?? "")  \(request["status"].string ?? "")")
+        print(
+          "request   \(request["id"].string ?? request["request_id"].string ?? "")  \(request["status"].string ?? "")")
       }
       for decision in found["decisions"].array {
         let words = decision["sentence"]["en"].string ?? decision["sentence"].string ?? decision["verdict"].string ?? ""
@@ -133,7 +135,9 @@ struct Tail: AsyncParsableCommand {
         if output.json {
           print(event.text)
         } else {
-          print("\(id)  \(event["at"].string ?? "")  \(type)  \(event["subject"].string ?? "")  \(event["customer_no"].string ?? "")")
+          print(
+            "\(id)  \(event["at"].string ?? "")  \(type)  \(event["subject"].string ?? "")  \(event["customer_no"].string ?? "")"
+          )
         }
         fflush(nil)
       }
@@ -160,7 +164,9 @@ struct Quarantine: AsyncParsableCommand {
             $0["code"].string ?? "", $0["reason"].string ?? "",
           ]
         }
-        print(rows.isEmpty ? "Nothing is in quarantine." : table([["arrival", "channel", "since", "code", "reason"]] + rows))
+        print(
+          rows.isEmpty
+            ? "Nothing is in quarantine." : table([["arrival", "channel", "since", "code", "reason"]] + rows))
       }
     }
   }

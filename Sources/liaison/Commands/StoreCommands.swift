@@ -1,5 +1,5 @@
-import ArgumentParser
 import API
+import ArgumentParser
 import Channels
 import Foundation
 import NIOHTTP1
@@ -62,7 +62,9 @@ struct Migrate: AsyncParsableCommand {
       let (database, _) = try openStore(wiring.store, options: Database.Options(), now: systemTime())
       let applied = database.migrated
       await database.close()
-      print(applied.isEmpty ? "The database is up to date." : "Applied: \(applied.map(String.init).joined(separator: ", ")).")
+      print(
+        applied.isEmpty
+          ? "The database is up to date." : "Applied: \(applied.map(String.init).joined(separator: ", ")).")
     }
   }
 }
@@ -88,7 +90,8 @@ struct BackupCommand: AsyncParsableCommand {
       }
       progress.end()
       print(
-        "\(directory): \(manifest.databaseBytes) bytes of database, version \(manifest.version), \(manifest.bodies) body files.")
+        "\(directory): \(manifest.databaseBytes) bytes of database, version \(manifest.version), \(manifest.bodies) body files."
+      )
       guard manifest.damagedBodies.isEmpty else {
         throw DaemonError.finding("damaged body files were left out: \(manifest.damagedBodies.joined(separator: ", "))")
       }

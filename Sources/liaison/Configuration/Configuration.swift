@@ -85,7 +85,9 @@ struct Configuration: Sendable {
           url: reader.string("url"), bodyDirectory: reader.string("bodies"),
           readers: reader.integer("readers", default: 4, in: 1...64))
       },
-      api: root.section("api") { listener($0, default: ListenAddress(host: "127.0.0.1", port: 8080), perMinute: 6_000) },
+      api: root.section("api") {
+        listener($0, default: ListenAddress(host: "127.0.0.1", port: 8080), perMinute: 6_000)
+      },
       publicListener: root.section("public") {
         listener($0, default: ListenAddress(host: "127.0.0.1", port: 8081), perMinute: nil)
       },
@@ -121,7 +123,8 @@ struct Configuration: Sendable {
       listen: reader.listener("listen", default: address),
       tls: reader.optionalSection("tls") { tls in
         TLSWiring(
-          chain: tls.string("chain"), key: tls.string("key"), clientAuthorities: tls.optionalString("client_authorities"),
+          chain: tls.string("chain"), key: tls.string("key"),
+          clientAuthorities: tls.optionalString("client_authorities"),
           clientCertificates: tls.string(
             "client_certificates", default: "none", allowed: ["none", "optional", "required"]))
       },

@@ -57,7 +57,8 @@ final class ConfigurationReader {
         }
       }
     } catch let error as YamlError {
-      context.problems.append(.init(file: file, line: ConfigurationReader.line(of: error), text: "not valid YAML: \(error)"))
+      context.problems.append(
+        .init(file: file, line: ConfigurationReader.line(of: error), text: "not valid YAML: \(error)"))
     } catch {
       context.problems.append(.init(file: file, line: nil, text: "not valid YAML: \(error)"))
     }
@@ -150,7 +151,8 @@ final class ConfigurationReader {
     note(key)
     guard let node = mapping?[key] else { return nil }
     guard let source = node.mapping else {
-      problem(node.mark?.line, "\(shown(key)): a secret does not stand in this file; write { file: /path } or { env: NAME }")
+      problem(
+        node.mark?.line, "\(shown(key)): a secret does not stand in this file; write { file: /path } or { env: NAME }")
       return nil
     }
     if let name = source["env"]?.scalar?.string {

@@ -124,11 +124,27 @@ struct Daemon {
       onBound: { _ in await ready.bound("admin", port: nil) })
 
     var services: [any Service] = [
-      Running("store") { try await gracefulShutdown() } atEnd: { await database.close() },
-      Running("parameters") { await parameters.run() } onShutdown: { parameters.stop() },
+      Running("store") {
+        try await gracefulShutdown()
+      } atEnd: {
+        await database.close()
+      },
+      Running("parameters") {
+        await parameters.run()
+      } onShutdown: {
+        parameters.stop()
+      },
       hub, webhooks,
-      Running("desk") { await desk.run() } onShutdown: { desk.beginDrain() },
-      Running("intake") { await intake.run() } onShutdown: { intake.beginDrain() },
+      Running("desk") {
+        await desk.run()
+      } onShutdown: {
+        desk.beginDrain()
+      },
+      Running("intake") {
+        await intake.run()
+      } onShutdown: {
+        intake.beginDrain()
+      },
     ]
     services += supervisors
     services += [api.certificates, forms.certificates].compactMap { $0 }
@@ -191,19 +207,20 @@ struct Daemon {
       return Readiness(checks: checks)
     }
     routes += DeskResources(database: database, hub: hub, now: now).routes
-    routes += OperatorResources(
-      database: database, hub: hub, bodies: bodies, tokens: tokens,
-      actions: OperatorResources.Actions(
-        channels: {
-          var out: [(channel: ContactChannel, health: Health)] = []
-          for supervisor in supervisors { out.append((supervisor.adapter.channel, await supervisor.health)) }
-          return out
-        },
-        reprocess: { id, mended, actor in try await intake.reprocess(id, mended: mended, by: actor) },
-        apply: { documents, isRehearsal, actor in
-          try await apply(documents, to: database, rehearsal: isRehearsal, by: actor, at: now())
-        }), startedAt: now(), version: liaisonVersion
-    ).routes
+    routes +=
+      OperatorResources(
+        database: database, hub: hub, bodies: bodies, tokens: tokens,
+        actions: OperatorResources.Actions(
+          channels: {
+            var out: [(channel: ContactChannel, health: Health)] = []
+            for supervisor in supervisors { out.append((supervisor.adapter.channel, await supervisor.health)) }
+            return out
+          },
+          reprocess: { id, mended, actor in try await intake.reprocess(id, mended: mended, by: actor) },
+          apply: { documents, isRehearsal, actor in
+            try await apply(documents, to: database, rehearsal: isRehearsal, by: actor, at: now())
+          }), startedAt: now(), version: liaisonVersion
+      ).routes
     return routes
   }
 
@@ -239,7 +256,9 @@ struct Daemon {
 
   /// A new database gets the shipped business parameters; one that has any is left as the bank made it.
   private func applyShippedParameters(to database: Database, at time: Timestamp) async throws {
-    guard try await database.read(.live, { try $0.first("SELECT 1 AS one FROM parameter LIMIT 1") == nil }) else { return }
+    guard try await database.read(.live, { try $0.first("SELECT 1 AS one FROM parameter LIMIT 1") == nil }) else {
+      return
+    }
     let drafts = try shippedParameters(in: configuration.parameterDirectory)
     guard !drafts.isEmpty else { return }
     try await database.write { transaction in

@@ -66,7 +66,8 @@ extension Connection {
     guard let id = try arrival(reference: inquiry.reference.description), let kept = try arrival(id),
       case .message(let message) = kept.arrival.payload,
       message.claims.contains(where: { claim in
-        (claim.fact == .phone || claim.fact == .email) && claim.value.lowercased() == inquiry.contact.canonical.lowercased()
+        (claim.fact == .phone || claim.fact == .email)
+          && claim.value.lowercased() == inquiry.contact.canonical.lowercased()
       })
     else { return nil }
     let isChinese = inquiry.language == .zh

@@ -51,7 +51,9 @@ struct ArrivalMaker: Sendable {
       arrival.payload = .unreadable(.init(code: raw.isEmpty ? "empty" : "bad-mime", text: reason))
     } else if let size = tooLarge {
       arrival.payload = .unreadable(
-        .init(code: "too-large", text: "\(size) bytes, more than is taken; only the header is kept. Subject: \(mail.subject)"))
+        .init(
+          code: "too-large",
+          text: "\(size) bytes, more than is taken; only the header is kept. Subject: \(mail.subject)"))
     } else if mail.isBounce {
       arrival.payload = .report(report(mail, envelope: envelope, mailbox: mailbox))
     } else {
@@ -113,7 +115,9 @@ struct ArrivalMaker: Sendable {
 
   // MARK: Message
 
-  private func message(_ mail: ReadMail, raw: [UInt8], envelope: MailSession.Envelope?, mailbox: String) -> InboundMessage {
+  private func message(_ mail: ReadMail, raw: [UInt8], envelope: MailSession.Envelope?, mailbox: String)
+    -> InboundMessage
+  {
     let isCut = mail.replyText != mail.text
     var message = InboundMessage(
       subject: mail.subject.isEmpty ? nil : mail.subject, text: mail.replyText, fullText: isCut ? mail.text : nil,
@@ -155,7 +159,8 @@ struct ArrivalMaker: Sendable {
     return claims
   }
 
-  private func properties(_ mail: ReadMail, raw: [UInt8], envelope: MailSession.Envelope?) -> [InboundMessage.Property] {
+  private func properties(_ mail: ReadMail, raw: [UInt8], envelope: MailSession.Envelope?) -> [InboundMessage.Property]
+  {
     var properties: [InboundMessage.Property] = []
     if let envelope {
       properties.append(.init("envelope.from", envelope.from))

@@ -70,7 +70,8 @@ public final class EmailAdapter: ChannelAdapter {
   /// - Parameter cursors: where the fetchers' cursors are kept; durable at the composition root.
   public init(
     settings: EmailSettings, cursors: MailboxCursors = .none, logger: Logger = Logger(label: "email"),
-    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, now: @escaping @Sendable () -> Timestamp = systemTime
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+    now: @escaping @Sendable () -> Timestamp = systemTime
   ) {
     self.settings = settings
     self.now = now
@@ -78,7 +79,9 @@ public final class EmailAdapter: ChannelAdapter {
     channel = ContactChannel(kind: .email, name: settings.name)
     let signer = SignedAddress(keys: settings.signingKeys)
     composer = Composer(settings: settings.composer, signer: signer)
-    let own = ([settings.composer.mailbox, settings.composer.bounceMailbox] + settings.addresses).map { $0.lowercased() }
+    let own = ([settings.composer.mailbox, settings.composer.bounceMailbox] + settings.addresses).map {
+      $0.lowercased()
+    }
     maker = ArrivalMaker(channel: channel, signer: signer, ownAddresses: own, idHost: settings.composer.idHost)
     let ours = Set(own)
     listener = settings.listener.map {
@@ -188,7 +191,9 @@ public final class EmailAdapter: ChannelAdapter {
       return .rejected(Fault(.badAddress, text: "not an e-mail address"))
     }
     let time = now()
-    if let expires = dispatch.expires, expires <= time { return .rejected(Fault(.expired, text: "nobody wants it any more")) }
+    if let expires = dispatch.expires, expires <= time {
+      return .rejected(Fault(.expired, text: "nobody wants it any more"))
+    }
     let mail = composer.compose(dispatch, at: time)
     guard mail.bytes.count <= settings.maximumMessageBytes else {
       return .rejected(Fault(.tooLarge, text: "\(mail.bytes.count) bytes"))

@@ -83,7 +83,9 @@ final class BankMail: Sendable {
     address.sin_port = UInt16(port).bigEndian
     address.sin_addr.s_addr = inet_addr("127.0.0.1")
     return withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
     }
   }
 }
@@ -141,7 +143,8 @@ final class Cursors: Sendable {
   private let kept = Mutex<[String: MailboxCursor]>([:])
   var closures: MailboxCursors {
     MailboxCursors(
-      load: { name in self.kept.withLock { $0[name] } }, save: { name, cursor in self.kept.withLock { $0[name] = cursor } })
+      load: { name in self.kept.withLock { $0[name] } },
+      save: { name, cursor in self.kept.withLock { $0[name] = cursor } })
   }
 }
 
@@ -173,7 +176,8 @@ struct BankMailTests {
   private func customer(_ bank: BankMail, from: String = "kehu@bank.example") -> EmailAdapter {
     EmailAdapter(
       settings: EmailSettings(
-        name: "customer", composer: .init(mailbox: from, displayName: "李娜", bounceMailbox: "kehu-bounce@bank.example"), signingKeys: testKeys,
+        name: "customer", composer: .init(mailbox: from, displayName: "李娜", bounceMailbox: "kehu-bounce@bank.example"),
+        signingKeys: testKeys,
         submission: MailSubmissionSettings(host: "127.0.0.1", port: bank.smtp, tls: .none)))
   }
 
@@ -183,11 +187,14 @@ struct BankMailTests {
     let ledger = Ledger()
     let adapter = EmailAdapter(
       settings: settings(
-        submission: MailSubmissionSettings(host: "localhost", port: bank.submission, hostName: "liaison.example", tls: .starttls, caFile: bank.caFile, user: "service", password: "secret"),
+        submission: MailSubmissionSettings(
+          host: "localhost", port: bank.submission, hostName: "liaison.example", tls: .starttls, caFile: bank.caFile,
+          user: "service", password: "secret"),
         listener: MailListenerSettings(wire: .lmtp, port: port)))
     try await running(adapter, ledger) {
       let customer = self.customer(bank)
-      let first = dispatch(to: "service@liaison.example", subject: "信用卡账单有疑问", text: "请核对。客户号：62007919", adapter: customer)
+      let first = dispatch(
+        to: "service@liaison.example", subject: "信用卡账单有疑问", text: "请核对。客户号：62007919", adapter: customer)
       #expect(Wanted(await customer.submit(first)) == .accepted)
       #expect(await ledger.wait { await $0.subjects == ["信用卡账单有疑问"] })
       let arrival = try #require(await ledger.arrivals.first)
@@ -198,13 +205,17 @@ struct BankMailTests {
       #expect(message.thread.ownID == first.wireIdentity)
       #expect(message.claims.contains(Claim(.customerNo, "62007919", source: .text)))
       // The answer of an agent, with a signed Reply-To.
-      var answer = dispatch(to: "kehu@bank.example", subject: "Re: 信用卡账单有疑问", options: ["case": "request_0042"], adapter: adapter)
+      var answer = dispatch(
+        to: "kehu@bank.example", subject: "Re: 信用卡账单有疑问", options: ["case": "request_0042"], adapter: adapter)
       answer.content.references = [first.wireIdentity]
       let outcome = await adapter.submit(answer)
       #expect(Wanted(outcome) == .accepted, "\(outcome)")
       // The customer replies to the signed address.
-      let signed = SignedAddress(keys: testKeys).address(.reply, token: "request_0042", mailbox: "service@liaison.example")
-      var reply = dispatch(to: signed, subject: "回复：信用卡账单有疑问", text: "谢谢\n\n在 2024-05-06 09:30:00，\"客服\" <service@liaison.example> 写道：\n>旧文", adapter: customer)
+      let signed = SignedAddress(keys: testKeys).address(
+        .reply, token: "request_0042", mailbox: "service@liaison.example")
+      var reply = dispatch(
+        to: signed, subject: "回复：信用卡账单有疑问",
+        text: "谢谢\n\n在 2024-05-06 09:30:00，\"客服\" <service@liaison.example> 写道：\n>旧文", adapter: customer)
       reply.content.references = [answer.wireIdentity]
       #expect(Wanted(await customer.submit(reply)) == .accepted)
       #expect(await ledger.wait { await $0.arrivals.count == 2 })
@@ -269,7 +280,8 @@ struct BankMailTests {
     let cursors = Cursors()
     let mailbox = MailboxSettings(
       wire: .imap, host: "127.0.0.1", port: bank.imap, tls: .starttls, caFile: bank.caFile, user: "service",
-      password: "secret", after: .move(folder: "Done"), address: "service@bank.example", idleSeconds: 60, timeoutSeconds: 5)
+      password: "secret", after: .move(folder: "Done"), address: "service@bank.example", idleSeconds: 60,
+      timeoutSeconds: 5)
     let customer = self.customer(bank)
     @Sendable func mail(_ subject: String) async {
       let outcome = await customer.submit(dispatch(to: "service@bank.example", subject: subject, adapter: customer))
@@ -300,10 +312,13 @@ struct BankMailTests {
     #expect(await ledger.offers == 5)
   }
 
-  @Test func `POP3 and IMAP over TLS from the start work, a wrong password and a wrong authority do not`() async throws {
+  @Test func `POP3 and IMAP over TLS from the start work, a wrong password and a wrong authority do not`() async throws
+  {
     let bank = try BankMail()
     let customer = self.customer(bank)
-    #expect(Wanted(await customer.submit(dispatch(to: "service@bank.example", subject: "pop", adapter: customer))) == .accepted)
+    #expect(
+      Wanted(await customer.submit(dispatch(to: "service@bank.example", subject: "pop", adapter: customer)))
+        == .accepted)
     let ledger = Ledger()
     var mailbox = MailboxSettings(
       wire: .pop3, host: "127.0.0.1", port: bank.pop3, tls: .starttls, caFile: bank.caFile, user: "service",
@@ -315,7 +330,9 @@ struct BankMailTests {
     mailbox.wire = .imap
     mailbox.port = bank.imaps
     mailbox.tls = .implicit
-    #expect(Wanted(await customer.submit(dispatch(to: "service@bank.example", subject: "imaps", adapter: customer))) == .accepted)
+    #expect(
+      Wanted(await customer.submit(dispatch(to: "service@bank.example", subject: "imaps", adapter: customer)))
+        == .accepted)
     try await running(EmailAdapter(settings: settings(mailboxes: [mailbox])), ledger) {
       #expect(await ledger.wait { await $0.subjects == ["pop", "imaps"] })
     }

@@ -31,8 +31,14 @@ import Testing
     #expect(EncodedWords.folded(Array(field.utf8.dropFirst(9)), hints: .init()) == text)
   }
   @Test func `no line is longer than RFC 5322 allows and all ends are CRLF`() async throws {
-    var content = Dispatch.Content(subject: String(repeating: "long words ", count: 200), text: String(repeating: "文", count: 5_000), html: "<p>文</p>")
-    content.attachments = [.init(name: String(repeating: "名", count: 120) + ".pdf", mediaType: "application/pdf", bytes: Array(repeating: 7, count: 10_000))]
+    var content = Dispatch.Content(
+      subject: String(repeating: "long words ", count: 200), text: String(repeating: "文", count: 5_000),
+      html: "<p>文</p>")
+    content.attachments = [
+      .init(
+        name: String(repeating: "名", count: 120) + ".pdf", mediaType: "application/pdf",
+        bytes: Array(repeating: 7, count: 10_000))
+    ]
     let mail = composer.compose(dispatch(content), at: Timestamp(seconds: 1_714_987_860))
     for line in lines(mail) {
       #expect(line.utf8.count <= 998)
@@ -45,24 +51,30 @@ import Testing
     #expect(read.date == "Mon, 6 May 2024 09:31:00 +0000")
   }
   @Test func `nobody writes headers of his own through a subject, a name or an address`() {
-    var content = Dispatch.Content(subject: "a\r\nBcc: x@y", text: "t", options: ["from_name": "n\r\nBcc: x@y", "unsubscribe": "https://b/\r\nBcc: x@y"])
+    var content = Dispatch.Content(
+      subject: "a\r\nBcc: x@y", text: "t",
+      options: ["from_name": "n\r\nBcc: x@y", "unsubscribe": "https://b/\r\nBcc: x@y"])
     content.references = ["a@b>\r\nBcc: x@y"]
     let mail = composer.compose(dispatch(content), at: Timestamp(seconds: 0))
     #expect(!lines(mail).contains { $0.hasPrefix("Bcc") })
   }
   @Test func `marketing carries one-click unsubscription and automatic mail no sender`() {
-    let marketing = composer.compose(dispatch(.init(subject: "s", text: "t", options: ["unsubscribe": "https://bank.example/u/1"])), at: Timestamp(seconds: 0))
+    let marketing = composer.compose(
+      dispatch(.init(subject: "s", text: "t", options: ["unsubscribe": "https://bank.example/u/1"])),
+      at: Timestamp(seconds: 0))
     #expect(lines(marketing).contains("List-Unsubscribe: <https://bank.example/u/1>"))
     #expect(lines(marketing).contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"))
     #expect(signer.token(.bounce, in: marketing.envelopeFrom) != nil)
-    let automatic = composer.compose(dispatch(.init(subject: "s", text: "t", options: ["automatic": "yes"])), at: Timestamp(seconds: 0))
+    let automatic = composer.compose(
+      dispatch(.init(subject: "s", text: "t", options: ["automatic": "yes"])), at: Timestamp(seconds: 0))
     #expect(lines(automatic).contains("Auto-Submitted: auto-generated"))
     #expect(lines(automatic).contains("X-Auto-Response-Suppress: All"))
     #expect(automatic.envelopeFrom == "")
   }
   @Test func `the same attempt gives the same bytes`() {
     let one = dispatch(.init(subject: "s", text: "t", html: "<p>t</p>"))
-    #expect(composer.compose(one, at: Timestamp(seconds: 5)).bytes == composer.compose(one, at: Timestamp(seconds: 5)).bytes)
+    #expect(
+      composer.compose(one, at: Timestamp(seconds: 5)).bytes == composer.compose(one, at: Timestamp(seconds: 5)).bytes)
   }
   @Test func `a signed address comes back in any case and is not to be forged`() {
     let address = signer.address(.reply, token: "request_01h455vb4pex5vsknk084sn02q", mailbox: "service@bank.example")

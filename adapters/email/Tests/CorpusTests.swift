@@ -86,7 +86,9 @@ struct CorpusTests {
       } else {
         wrongly += 1
       }
-      if details.allSatisfy({ $0.hard != nil }), details.map(\.hard) == mail.bouncedRecipients.map({ $0.isHard ? 1 : 0 }) {
+      if details.allSatisfy({ $0.hard != nil }),
+        details.map(\.hard) == mail.bouncedRecipients.map({ $0.isHard ? 1 : 0 })
+      {
         hardRight += 1
       }
     }
@@ -117,7 +119,9 @@ struct CorpusTests {
       sources.append([UInt8](try Data(contentsOf: URL(fileURLWithPath: corpus + "/" + row["file"]))))
     }
     for source in sources {
-      for length in stride(from: 0, to: min(source.count, 6_000), by: 61) { _ = try await reader.read(Array(source[..<length])) }
+      for length in stride(from: 0, to: min(source.count, 6_000), by: 61) {
+        _ = try await reader.read(Array(source[..<length]))
+      }
       for _ in 0..<20 {
         var mutated = source
         for _ in 0..<Int.random(in: 1...12, using: &generator) where !mutated.isEmpty {

@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct IMAPDecoderTests {
   private let stream = Array(
-    "* 12 FETCH (UID 7 BODY[] {11}\r\nSubject: x\n FLAGS (\\Seen))\r\n* SEARCH 3 5 7\r\nL1 OK done\r\n+ idling\r\n".utf8)
+    "* 12 FETCH (UID 7 BODY[] {11}\r\nSubject: x\n FLAGS (\\Seen))\r\n* SEARCH 3 5 7\r\nL1 OK done\r\n+ idling\r\n".utf8
+  )
 
   @Test func `responses with literals come out whole, whatever the packets`() throws {
     for size in 1...stream.count {
@@ -16,7 +17,10 @@ import Testing
         index += size
         while let response = try decoder.next() { responses.append(response) }
       }
-      #expect(responses.map(\.line) == ["* 12 FETCH (UID 7 BODY[] {} FLAGS (\\Seen))", "* SEARCH 3 5 7", "L1 OK done", "+ idling"])
+      #expect(
+        responses.map(\.line) == [
+          "* 12 FETCH (UID 7 BODY[] {} FLAGS (\\Seen))", "* SEARCH 3 5 7", "L1 OK done", "+ idling",
+        ])
       #expect(responses[0].literals == [Array("Subject: x\n".utf8)])
       #expect(responses[0].number(after: "UID") == 7)
       #expect(responses[2].tag == "L1")
@@ -35,7 +39,9 @@ import Testing
     for _ in 0..<2_000 {
       var decoder = IMAPDecoder(maximumLiteral: 64)
       var bytes = stream
-      for _ in 0..<4 { bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator) }
+      for _ in 0..<4 {
+        bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+      }
       decoder.append(bytes)
       do { while try decoder.next() != nil {} } catch { continue }
     }

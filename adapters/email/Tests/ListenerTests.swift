@@ -19,7 +19,9 @@ private final class Peer: @unchecked Sendable {
     var limit = timeval(tv_sec: 10, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     let connected = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
     }
     guard connected == 0 else { throw POSIXError(.ECONNREFUSED) }
   }
@@ -76,7 +78,9 @@ private final class Peer: @unchecked Sendable {
         #expect(await peer.hear().hasPrefix("220 "))
         peer.say("LHLO mx\r\n")
         #expect(await peer.hearReply().hasPrefix("250 "))
-        peer.say("MAIL FROM:<a@b.cn>\r\nRCPT TO:<service@bank.example>\r\nRCPT TO:<no@bank.example>\r\nRCPT TO:<loans@bank.example>\r\nDATA\r\n")
+        peer.say(
+          "MAIL FROM:<a@b.cn>\r\nRCPT TO:<service@bank.example>\r\nRCPT TO:<no@bank.example>\r\nRCPT TO:<loans@bank.example>\r\nDATA\r\n"
+        )
         #expect(await peer.hear().hasPrefix("250 "))
         #expect(await peer.hear().hasPrefix("250 "))
         #expect(await peer.hear().hasPrefix("550 5.1.1"))
@@ -100,7 +104,10 @@ private final class Peer: @unchecked Sendable {
       _ = await peer.hear()
       peer.say("LHLO mx\r\n")
       _ = await peer.hearReply()
-      for data in ["Message-ID: <1@b.cn>\r\n\r\none\r\n", "Message-ID: <1@b.cn>\r\n\r\ntwo\r\n", "\u{1}\u{2} nothing of a mail\r\n"] {
+      for data in [
+        "Message-ID: <1@b.cn>\r\n\r\none\r\n", "Message-ID: <1@b.cn>\r\n\r\ntwo\r\n",
+        "\u{1}\u{2} nothing of a mail\r\n",
+      ] {
         peer.say("MAIL FROM:<>\r\nRCPT TO:<service@bank.example>\r\nDATA\r\n")
         for _ in 0..<3 { _ = await peer.hear() }
         peer.say(data + ".\r\n")
@@ -131,7 +138,10 @@ private final class Peer: @unchecked Sendable {
       #expect(await (try Peer(port: port)).hear().hasPrefix("421 4.3.2"))
       peer.say("LHLO mx\r\n")
       _ = await peer.hearReply()
-      for (data, wanted) in [("S: x\r\n\r\n", "451 4.3.0"), (String(repeating: "y", count: 2_000) + "\r\n", "552 5.3.4"), ("S: x\r\n\r\n", "250 ")] {
+      for (data, wanted) in [
+        ("S: x\r\n\r\n", "451 4.3.0"), (String(repeating: "y", count: 2_000) + "\r\n", "552 5.3.4"),
+        ("S: x\r\n\r\n", "250 "),
+      ] {
         peer.say("MAIL FROM:<>\r\nRCPT TO:<service@bank.example>\r\nDATA\r\n")
         for _ in 0..<3 { _ = await peer.hear() }
         peer.say(data + ".\r\n")
@@ -177,12 +187,14 @@ private final class Peer: @unchecked Sendable {
           settings: EmailSettings(
             name: "sender", composer: .init(mailbox: "kehu@example.cn"), signingKeys: testKeys,
             submission: MailSubmissionSettings(
-              host: "localhost", port: port, tls: tls, caFile: certificate, timeoutSeconds: 5, transferTimeoutSeconds: 5)))
+              host: "localhost", port: port, tls: tls, caFile: certificate, timeoutSeconds: 5, transferTimeoutSeconds: 5
+            )))
       }
       let open = sender(.none)
       #expect(Wanted(await open.submit(dispatch(to: "service@bank.example", adapter: open))) == .deferred)
       let secure = sender(.starttls)
-      #expect(Wanted(await secure.submit(dispatch(to: "service@bank.example", subject: "安全", adapter: secure))) == .accepted)
+      #expect(
+        Wanted(await secure.submit(dispatch(to: "service@bank.example", subject: "安全", adapter: secure))) == .accepted)
       #expect(await ledger.subjects == ["安全"])
     }
   }

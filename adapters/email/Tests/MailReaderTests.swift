@@ -14,7 +14,8 @@ import Testing
   private func b64(_ bytes: [UInt8]) -> String { String(decoding: Base64.encode(bytes), as: UTF8.self) }
 
   @Test func `adjacent encoded words are joined as bytes so that a character cut in two survives`() async throws {
-    let mail = try await read("From: a@b.cn\nSubject: =?gb18030?B?\(b64(Array(gbk[..<3])))?=\n =?GB18030?B?\(b64(Array(gbk[3...])))?=\n\nx")
+    let mail = try await read(
+      "From: a@b.cn\nSubject: =?gb18030?B?\(b64(Array(gbk[..<3])))?=\n =?GB18030?B?\(b64(Array(gbk[3...])))?=\n\nx")
     #expect(mail.subject == "账单有疑问")
   }
   @Test func `a padded word does not end the subject`() async throws {
@@ -29,18 +30,27 @@ import Testing
   }
   @Test func `a label the bytes contradict gives way`() async throws {
     #expect(try await read("From: a@b.com\nContent-Type: text/plain; charset=utf-8\n\n", gbk).text == "账单有疑问")
-    #expect(try await read("From: a@b.com\nContent-Type: text/plain; charset=gb2312\n\n", Array("账单有疑问".utf8)).text == "账单有疑问")
+    #expect(
+      try await read("From: a@b.com\nContent-Type: text/plain; charset=gb2312\n\n", Array("账单有疑问".utf8)).text == "账单有疑问"
+    )
     #expect(try await read("From: a@b.com\nContent-Type: text/plain; charset=iso-8859-1\n\n", gbk).text == "账单有疑问")
     #expect(try await read("From: a@b.com\nContent-Type: text/plain; charset=big5\n\n", big5).text == "帳單查詢")
   }
   @Test func `Latin text without a label is not taken for Chinese`() async throws {
-    let mail = try await read("From: joerg@example.de\nSubject: Gr", [0xfc, 0xdf] + Array("e aus K".utf8) + [0xf6] + Array("ln\n\nSch".utf8) + [0xf6] + Array("ne Gr".utf8) + [0xfc, 0xdf] + Array("e".utf8))
+    let mail = try await read(
+      "From: joerg@example.de\nSubject: Gr",
+      [0xfc, 0xdf] + Array("e aus K".utf8) + [0xf6] + Array("ln\n\nSch".utf8) + [0xf6] + Array("ne Gr".utf8) + [
+        0xfc, 0xdf,
+      ] + Array("e".utf8))
     #expect(mail.subject == "Grüße aus Köln")
     #expect(mail.text == "Schöne Grüße")
   }
   @Test func `HZ and ISO-2022 are decoded`() async throws {
-    #expect(try await read("From: a@b.com\nContent-Type: text/plain; charset=HZ-GB-2312\n\n~{UK5%~} ok").text == "账单 ok")
-    #expect(try await read("From: a@b.com\nContent-Type: text/plain; charset=ISO-2022-JP\n\n\u{1b}$B4A;z\u{1b}(B").text == "漢字")
+    #expect(
+      try await read("From: a@b.com\nContent-Type: text/plain; charset=HZ-GB-2312\n\n~{UK5%~} ok").text == "账单 ok")
+    #expect(
+      try await read("From: a@b.com\nContent-Type: text/plain; charset=ISO-2022-JP\n\n\u{1b}$B4A;z\u{1b}(B").text
+        == "漢字")
   }
   @Test func `raw bytes in a header are UTF-8 or else what the body is`() async throws {
     let head = Array("From: a@b.com\nSubject: ".utf8) + gbk + Array("\nContent-Type: text/plain; charset=gbk\n\nx".utf8)
@@ -60,13 +70,18 @@ import Testing
       "filename=\"=?gbk?B?u9i1pQ==?= =?gbk?B?LnBkZg==?=\"", "filename=\"\(name)\"", "filename=%E5%9B%9E%E5%8D%95.pdf",
       "filename=\"x.pdf\"; filename*=UTF-8''%E5%9B%9E%E5%8D%95.pdf",
     ]
-    let body = parts.map { "--b\nContent-Type: application/octet-stream\nContent-Disposition: attachment; \($0)\n\n%PDF-1\n" }.joined()
-    let mail = try await read("From: a@b.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n\(body)--b--\n")
+    let body = parts.map {
+      "--b\nContent-Type: application/octet-stream\nContent-Disposition: attachment; \($0)\n\n%PDF-1\n"
+    }.joined()
+    let mail = try await read(
+      "From: a@b.com\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n\(body)--b--\n")
     #expect(mail.attachments.map(\.name) == Array(repeating: name, count: parts.count))
     #expect(mail.attachments.allSatisfy { $0.mediaType == "application/pdf" })
   }
   @Test func `an unquoted name with blanks and a comma in a display name are read whole`() async throws {
-    let mail = try await read("From: Li, Na <li@b.com>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/pdf; name=my file.pdf\n\nx\n--b--\n")
+    let mail = try await read(
+      "From: Li, Na <li@b.com>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/pdf; name=my file.pdf\n\nx\n--b--\n"
+    )
     #expect(mail.from == "li@b.com")
     #expect(mail.fromName == "Li, Na")
     #expect(mail.attachments.map(\.name) == ["my file.pdf"])
@@ -77,14 +92,18 @@ import Testing
   }
   @Test func `HTML for display carries no script, no style and calls nobody`() {
     let html = sanitizedHTML(
-      "<p onclick=x>a<script>alert(1)</script><img src='http://t/x.png'><img src=cid:1@x alt=b><a href='java\nscript:x'>l</a><a href=https://b.cn>m</a><style>p{}</style><iframe src=x></iframe><b>open")
-    #expect(!html.contains("script") && !html.contains("onclick") && !html.contains("http://t") && !html.contains("iframe"))
+      "<p onclick=x>a<script>alert(1)</script><img src='http://t/x.png'><img src=cid:1@x alt=b><a href='java\nscript:x'>l</a><a href=https://b.cn>m</a><style>p{}</style><iframe src=x></iframe><b>open"
+    )
+    #expect(
+      !html.contains("script") && !html.contains("onclick") && !html.contains("http://t") && !html.contains("iframe"))
     #expect(html.contains("<img src=\"cid:1@x\" alt=\"b\">"))
     #expect(html.contains("<a href=\"https://b.cn\" rel=\"noopener noreferrer nofollow\" target=\"_blank\">m</a>"))
     #expect(html.hasSuffix("<b>open</b></p>"))
   }
   @Test func `HTML only mail is given as text`() async throws {
-    let mail = try await read("From: a@b.com\nContent-Type: text/html; charset=utf-8\n\n<html><head><title>t</title></head><body><p>您好&nbsp;A&amp;B</p><div>第二行<br>第三行</div></body></html>")
+    let mail = try await read(
+      "From: a@b.com\nContent-Type: text/html; charset=utf-8\n\n<html><head><title>t</title></head><body><p>您好&nbsp;A&amp;B</p><div>第二行<br>第三行</div></body></html>"
+    )
     #expect(mail.text == "您好 A&B\n\n第二行\n第三行")
   }
   @Test(arguments: [
@@ -97,7 +116,10 @@ import Testing
     ("谢谢。\n\n发件人： 客服\n发送时间： 2024-05-06 09:30\n收件人： 客户\n主题： 旧\n\n旧文", "谢谢。"),
     ("谢谢。\n\n---- 回复的原邮件 ----\n| 发件人 | 客服<s@b.cn> |\n| 主题 | 旧 |\n旧文", "谢谢。"),
     ("Thanks.\n\nOn Mon, May 6, 2024 at 9:30 AM Bank <s@b.cn> wrote:\n> old", "Thanks."),
-    ("Thanks.\n\nOn Mon, May 6, 2024 at 9:30 AM Bank Service Desk <service-desk-with-a-long-name@b.cn>\nwrote:\n\n> old", "Thanks."),
+    (
+      "Thanks.\n\nOn Mon, May 6, 2024 at 9:30 AM Bank Service Desk <service-desk-with-a-long-name@b.cn>\nwrote:\n\n> old",
+      "Thanks."
+    ),
     ("请问费用是多少？\n客户号：62007919", "请问费用是多少？\n客户号：62007919"),
   ])
   func `the words of the author are told from what is quoted`(_ whole: String, _ own: String) {
@@ -105,11 +127,13 @@ import Testing
   }
   @Test func `text bounces of QQ and 163 settle their recipient and open nothing`() async throws {
     let mail = try await read(
-      "From: PostMaster@qq.com\nTo: service@bank.example\nSubject: 系统退信\n\n抱歉，您的邮件被退回来了\n收件人  meiyou@example.cn\n退信原因：收件人邮件地址（meiyou@example.cn）不存在，邮件无法送达。\nhost mx said: 550 Mailbox not found")
+      "From: PostMaster@qq.com\nTo: service@bank.example\nSubject: 系统退信\n\n抱歉，您的邮件被退回来了\n收件人  meiyou@example.cn\n退信原因：收件人邮件地址（meiyou@example.cn）不存在，邮件无法送达。\nhost mx said: 550 Mailbox not found"
+    )
     #expect(mail.isBounce)
     #expect(mail.bouncedRecipients.map(\.address) == ["meiyou@example.cn"])
     #expect(mail.bouncedRecipients.first?.condemnsAddress == true)
-    let full = try await read("From: Postmaster@163.com\nTo: service@bank.example\nSubject: 系统退信\n\n收件人：a@example.cn\n退信原因：552 收件人邮箱已满")
+    let full = try await read(
+      "From: Postmaster@163.com\nTo: service@bank.example\nSubject: 系统退信\n\n收件人：a@example.cn\n退信原因：552 收件人邮箱已满")
     #expect(full.bouncedRecipients.first?.reason == "mailboxfull")
     #expect(full.bouncedRecipients.first?.condemnsAddress == false)
   }

@@ -5,7 +5,9 @@ import Testing
 
 /// Conversations as transcripts: `C:` what the peer says, `S:` what it must hear.
 @Suite struct MailSessionTests {
-  private func session(_ flavour: MailSession.Flavour, limits: MailSession.Limits = .init(), tls: Bool = false) -> MailSession {
+  private func session(_ flavour: MailSession.Flavour, limits: MailSession.Limits = .init(), tls: Bool = false)
+    -> MailSession
+  {
     MailSession(flavour: flavour, hostName: "liaison", limits: limits, offersTLS: tls, requiresTLS: tls) {
       baseAddress($0) == "service@bank.example"
     }
@@ -27,7 +29,10 @@ import Testing
     let envelope = MailSession.Envelope(
       helo: "mx", from: "a@b.cn", recipients: ["service@bank.example", "SERVICE+x@bank.example"], isUTF8: true)
     #expect(end == [.deliver(envelope, message: Array("Subject: x\r\n\r\n.dot\r\n".utf8))])
-    #expect(lmtp.outcome(of: [.stored, .busy]) == [.reply("250 2.0.0 Ok: stored\r\n"), .reply("451 4.3.0 Busy, try again later\r\n")])
+    #expect(
+      lmtp.outcome(of: [.stored, .busy]) == [
+        .reply("250 2.0.0 Ok: stored\r\n"), .reply("451 4.3.0 Busy, try again later\r\n"),
+      ])
     #expect(say(&lmtp, "RCPT TO:<service@bank.example>").hasPrefix("503"))
   }
   @Test func `SMTP has one answer and it is the worst that can be mended`() {
@@ -80,7 +85,9 @@ import Testing
       while index < stream.count {
         buffer.append(.init(bytes: stream[index..<min(index + size, stream.count)]))
         index += size
-        while case .line(let line, _)? = buffer.next(isData: false) { lines.append(String(decoding: line, as: UTF8.self)) }
+        while case .line(let line, _)? = buffer.next(isData: false) {
+          lines.append(String(decoding: line, as: UTF8.self))
+        }
       }
       #expect(lines == ["EHLO x\r\n", "DATA\r\n", "abc\r\n", ".\r\n"])
     }

@@ -49,7 +49,9 @@ func freePort() throws -> Int {
   address.sin_addr.s_addr = inet_addr("127.0.0.1")
   var length = socklen_t(MemoryLayout<sockaddr_in>.size)
   let bound = withUnsafeMutablePointer(to: &address) {
-    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0 }
+    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
+    }
   }
   guard bound else { throw POSIXError(.EADDRINUSE) }
   return Int(UInt16(bigEndian: address.sin_port))
@@ -153,8 +155,11 @@ struct SubmissionTests {
 
   @Test func `one refused recipient of a session condemns only itself`() async throws {
     let sink = try Sink("reject")
-    let adapter = adapter(MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none, sessions: 1, batch: 10))
-    let addresses = ["a@example.cn", "bad1@example.cn", "full1@example.cn", "b@example.cn", "moved1@example.cn", "c@example.cn"]
+    let adapter = adapter(
+      MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none, sessions: 1, batch: 10))
+    let addresses = [
+      "a@example.cn", "bad1@example.cn", "full1@example.cn", "b@example.cn", "moved1@example.cn", "c@example.cn",
+    ]
     let outcomes = await withTaskGroup(of: (String, Wanted).self) { group in
       for address in addresses {
         group.addTask { (address, Wanted(await adapter.submit(dispatch(to: address, adapter: adapter)))) }
@@ -170,7 +175,8 @@ struct SubmissionTests {
 
   @Test func `what a server drops after the dot is in doubt and the rest of the session is not lost`() async throws {
     let sink = try Sink("dropdata", ["every=3"])
-    let adapter = adapter(MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none, sessions: 1, batch: 10))
+    let adapter = adapter(
+      MailSubmissionSettings(host: "localhost", port: sink.port, tls: .none, sessions: 1, batch: 10))
     let outcomes = await withTaskGroup(of: Wanted.self) { group in
       for number in 0..<6 {
         group.addTask { Wanted(await adapter.submit(dispatch(to: "k\(number)@example.cn", adapter: adapter))) }
@@ -193,7 +199,8 @@ struct SubmissionTests {
     sent.content.html = "<p>第一行</p>"
     sent.content.references = ["near@x", "far@x"]
     sent.content.attachments = [
-      .init(name: "对账单（二〇二四年五月）以及很长很长很长很长很长很长很长很长的名字.pdf", mediaType: "application/pdf", bytes: Array("%PDF-1.4 x".utf8))
+      .init(
+        name: "对账单（二〇二四年五月）以及很长很长很长很长很长很长很长很长的名字.pdf", mediaType: "application/pdf", bytes: Array("%PDF-1.4 x".utf8))
     ]
     #expect(Wanted(await adapter.submit(sent)) == .accepted)
     let mail = try await MailReader().read(try sink.message(1))

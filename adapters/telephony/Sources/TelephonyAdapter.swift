@@ -84,7 +84,9 @@ public final class TelephonyAdapter: ChannelAdapter {
       // A connection that held for a while begins the series anew.
       if Timestamp.now - start > .seconds(10) { delay = configuration.reconnectDelay }
       do {
-        repeat { try await Task.sleep(for: delay) } while backlog.load(ordering: .relaxed) > configuration.maximumBacklog / 2
+        repeat {
+          try await Task.sleep(for: delay)
+        } while backlog.load(ordering: .relaxed) > configuration.maximumBacklog / 2
       } catch { return }
       delay = min(delay * 2, configuration.longestReconnectDelay)
     }
@@ -137,7 +139,9 @@ public final class TelephonyAdapter: ChannelAdapter {
   public var health: Health {
     get async {
       let states = links.map { link in
-        link.state.withLock { (name: link.server.name, isUp: $0.isUp, since: $0.since, text: $0.text, last: $0.lastArrivalAt) }
+        link.state.withLock {
+          (name: link.server.name, isUp: $0.isUp, since: $0.since, text: $0.text, last: $0.lastArrivalAt)
+        }
       }
       let up = states.filter(\.isUp)
       let problems = states.compactMap { state in state.text.map { "\(state.name): \($0)" } }

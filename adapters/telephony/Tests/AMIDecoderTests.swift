@@ -32,12 +32,14 @@ import Testing
   }
 
   @Test func `one blank after the colon is the separator, further ones are the value's`() {
-    let got = messages(Array("Event: X\r\nA:  two\r\nB:none\r\n: noKey\r\nC: a: b\r\nD:\r\nlonely\r\n\r\n".utf8), piece: 5)
+    let got = messages(
+      Array("Event: X\r\nA:  two\r\nB:none\r\n: noKey\r\nC: a: b\r\nD:\r\nlonely\r\n\r\n".utf8), piece: 5)
     #expect(got == [["Event=X", "A= two", "B=none", "=noKey", "C=a: b", "D=", "lonely="]])
   }
 
   @Test func `what a dial plan writes into a user event is neither an event nor an answer`() {
-    let text = "Event: UserEvent\r\nUniqueid: 1.1\r\nUserEvent: Mine\r\nEvent: Newchannel\r\nResponse: Success\r\n"
+    let text =
+      "Event: UserEvent\r\nUniqueid: 1.1\r\nUserEvent: Mine\r\nEvent: Newchannel\r\nResponse: Success\r\n"
       + "ActionID: spoofed\r\nUniqueid: 9.9\r\n\r\n"
     var seen: [String] = []
     var decoder = AMIDecoder()

@@ -157,7 +157,9 @@ import Testing
       let answered = inbox.calls.values.filter { $0.disposition == "answered" }
       #expect(!answered.isEmpty)
       #expect(answered.allSatisfy { $0.customerNo == "7001234" && $0.callerName == "O'Brien" })
-      let isTold = inbox.arrivals.contains { if case .presence(let p) = $0.payload { p.device == "PJSIP/1001" } else { false } }
+      let isTold = inbox.arrivals.contains {
+        if case .presence(let p) = $0.payload { p.device == "PJSIP/1001" } else { false }
+      }
       #expect(isTold)
     }
   }

@@ -36,9 +36,13 @@ struct RealAsteriskTests {
           }
         }
       }
-      #expect(await order("pause", .setPaused(device: "PJSIP/1003", queue: "retail-zh", true, reason: "Lunch")) == .accepted(callID: nil))
+      #expect(
+        await order("pause", .setPaused(device: "PJSIP/1003", queue: "retail-zh", true, reason: "Lunch"))
+          == .accepted(callID: nil))
       await inbox.wait { arrivals in
-        arrivals.contains { if case .presence(let p) = $0.payload { p.isPaused && p.pauseReason == "Lunch" } else { false } }
+        arrivals.contains {
+          if case .presence(let p) = $0.payload { p.isPaused && p.pauseReason == "Lunch" } else { false }
+        }
       }
       _ = await order("unpause", .setPaused(device: "PJSIP/1003", queue: "retail-zh", false, reason: nil))
       let dial = await order(
@@ -62,15 +66,25 @@ struct RealAsteriskTests {
       }
       await inbox.wait { arrivals in
         let answers = arrivals.filter {
-          if case .call(let event) = $0.payload { event.call.callID == call && event.change == .answered } else { false }
+          if case .call(let event) = $0.payload {
+            event.call.callID == call && event.change == .answered
+          } else {
+            false
+          }
         }
         return answers.count >= 2
       }
-      #expect(await order("conf", .conference(callID: call, device: "PJSIP/1001", with: "PJSIP/1003")) == .accepted(callID: nil))
+      #expect(
+        await order("conf", .conference(callID: call, device: "PJSIP/1001", with: "PJSIP/1003"))
+          == .accepted(callID: nil))
       await told(.conferenced)
       await inbox.wait { arrivals in
         arrivals.contains {
-          if case .call(let event) = $0.payload { event.call.callID == call && event.device == "PJSIP/1003" } else { false }
+          if case .call(let event) = $0.payload {
+            event.call.callID == call && event.device == "PJSIP/1003"
+          } else {
+            false
+          }
         }
       }
       #expect(await order("end", .hangUp(callID: call, device: nil)) == .accepted(callID: nil))

@@ -46,14 +46,19 @@ import Testing
         if message.kind == .event, !(message.name == "FullyBooted") { messages.append(Array(message.bytes)) }
       }
       sessions.append(messages)
-      for call in Fixtures.inspect([bytes]) { alone[call[text: "call_id"] ?? ""] = "\(call.offers) \(call[list: "agents"]) \(call[text: "disposition"] ?? "")" }
+      for call in Fixtures.inspect([bytes]) {
+        alone[call[text: "call_id"] ?? ""] = "\(call.offers) \(call[list: "agents"]) \(call[text: "disposition"] ?? "")"
+      }
     }
     var mixed: [UInt8] = []
     for index in 0..<(sessions.map(\.count).max() ?? 0) {
       for messages in sessions where index < messages.count { mixed += messages[index] + Array("\r\n\r\n".utf8) }
     }
     var together: [String: String] = [:]
-    for call in Fixtures.inspect([mixed]) { together[call[text: "call_id"] ?? ""] = "\(call.offers) \(call[list: "agents"]) \(call[text: "disposition"] ?? "")" }
+    for call in Fixtures.inspect([mixed]) {
+      together[call[text: "call_id"] ?? ""] =
+        "\(call.offers) \(call[list: "agents"]) \(call[text: "disposition"] ?? "")"
+    }
     #expect(alone.count > 10)
     #expect(together == alone)
   }

@@ -129,9 +129,13 @@ import Testing
     var inspection = TelephonyInspection()
     inspection.add(
       session([
-        incoming("1.1", number: "anonymous", name: "Anonymous"), incoming("1.2", number: "<unknown>", name: "<unknown>"),
+        incoming("1.1", number: "anonymous", name: "Anonymous"),
+        incoming("1.2", number: "<unknown>", name: "<unknown>"),
         incoming("1.3", name: "O\\'Brien \\\"x\\\" \\\\"),
-        ("VarSet", channel("PJSIP/trunk-00000001", "1.3", in: "1.3") + [("Variable", "CUSTOMER_NO"), ("Value", "A\\'1")]),
+        (
+          "VarSet",
+          channel("PJSIP/trunk-00000001", "1.3", in: "1.3") + [("Variable", "CUSTOMER_NO"), ("Value", "A\\'1")]
+        ),
       ]))
     let states = inspection.states
     #expect(states.map { $0.caller?.raw } == [nil, nil, "+41791112233"])
@@ -159,7 +163,9 @@ import Testing
   }
 
   @Test func `16 and 17: a server that died and came back has none of its old calls`() throws {
-    let calls = Fixtures.inspect([try Fixtures.bytes("laboratory/boot-1.ami"), try Fixtures.bytes("laboratory/boot-2.ami")])
+    let calls = Fixtures.inspect([
+      try Fixtures.bytes("laboratory/boot-1.ami"), try Fixtures.bytes("laboratory/boot-2.ami"),
+    ])
     #expect(calls.map { $0[text: "caller"] } == ["+41793340011", "+41793340012"])
     #expect(calls.first?["ended_by"] is NSNull)
     #expect(calls.last?[text: "ended_by"] == "caller")

@@ -57,7 +57,8 @@ public struct Composer: Sendable {
     head += HeaderWriter.mailbox(
       "From", name: content.options["from_name"] ?? settings.displayName,
       address: dispatch.from?.canonical ?? settings.mailbox)
-    head += HeaderWriter.mailbox("To", name: nil, address: dispatch.to.raw.isEmpty ? dispatch.to.canonical : dispatch.to.raw)
+    head += HeaderWriter.mailbox(
+      "To", name: nil, address: dispatch.to.raw.isEmpty ? dispatch.to.canonical : dispatch.to.raw)
     if let token = content.options["case"] {
       head += HeaderWriter.mailbox(
         "Reply-To", name: nil, address: signer.address(.reply, token: token, mailbox: settings.mailbox))
@@ -115,7 +116,8 @@ public struct Composer: Sendable {
   }
 
   private static func attachment(_ attachment: InboundMessage.Attachment) -> [UInt8] {
-    let type = attachment.mediaType.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f } && attachment.mediaType.has("/")
+    let type =
+      attachment.mediaType.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f } && attachment.mediaType.has("/")
       ? attachment.mediaType : "application/octet-stream"
     var head = "Content-Type: \(type)"
     if let name = attachment.name { head += HeaderWriter.fileName("name", name) }

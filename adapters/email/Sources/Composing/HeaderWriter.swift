@@ -23,7 +23,8 @@ enum HeaderWriter {
 
   /// Message ids, one a line.
   static func ids(_ name: String, _ ids: [String]) -> String {
-    name + ": " + ids.map { "<" + withoutControls($0).filter { $0 != " " && $0 != "<" && $0 != ">" } + ">" }
+    name + ": "
+      + ids.map { "<" + withoutControls($0).filter { $0 != " " && $0 != "<" && $0 != ">" } + ">" }
       .joined(separator: "\r\n ") + "\r\n"
   }
 
@@ -96,7 +97,8 @@ enum HeaderWriter {
   /// Whoever puts a line end into a subject wants a header of his own: blanks instead.
   static func withoutControls(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f }) else { return text }
-    return foldBlanks(String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 })))
+    return foldBlanks(
+      String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : $0 })))
   }
 
   /// Lines of at most 76 octets where blanks allow it, 998 in any case (RFC 5322 §2.1.1).

@@ -45,7 +45,8 @@ public struct SignedAddress: Sendable {
 
   private func tag(_ purpose: Purpose, _ body: String, local: String, host: String, key: [UInt8]) -> String {
     let mac = HMAC<SHA256>.authenticationCode(
-      for: Array("\(purpose.rawValue)\n\(local.lowercased())@\(host.lowercased())\n\(body)".utf8), using: SymmetricKey(data: key))
+      for: Array("\(purpose.rawValue)\n\(local.lowercased())@\(host.lowercased())\n\(body)".utf8),
+      using: SymmetricKey(data: key))
     let digits = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
     var out: [UInt8] = []
     var bits = 0

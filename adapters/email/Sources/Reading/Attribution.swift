@@ -77,7 +77,9 @@ enum Attribution {
     let rest = text[year...]
     if let open = rest.lastIndex(of: "<"), rest.hasSuffix(">") || rest.hasSuffix(">:") || rest.hasSuffix(">：") {
       let address = rest[rest.index(after: open)...].prefix { $0 != ">" }
-      if address.has("@"), !address.drop(while: { $0 == " " }).has(" "), rest.distance(from: rest.startIndex, to: open) <= 90 {
+      if address.has("@"), !address.drop(while: { $0 == " " }).has(" "),
+        rest.distance(from: rest.startIndex, to: open) <= 90
+      {
         return true
       }
     }

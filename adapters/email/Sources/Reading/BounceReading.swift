@@ -57,7 +57,8 @@ enum BounceReading {
     if result.recipients.isEmpty {
       result.recipients = BounceText.recipients(in: mail.text, excluding: mail.recipients + [mail.from])
     }
-    let original = returnedHeaders?.first("message-id").flatMap { MessageID.own(in: $0) }
+    let original =
+      returnedHeaders?.first("message-id").flatMap { MessageID.own(in: $0) }
       ?? BounceText.messageID(in: mail.text) ?? ""
     let delayed = saysDelayed(mail)
     let prose = BounceText.explanation(in: mail.text)
@@ -85,8 +86,10 @@ enum BounceReading {
     let local = String(mail.from.lowercased().prefix { $0 != "@" })
     let name = mail.fromName.lowercased()
     let system =
-      mail.from.isEmpty || ["postmaster", "poostmaster", "mailmaster", "mail", "system", "bounce", "bounces", "10000"]
-      .contains(local) || name.has("mail delivery") || name.has("postmaster") || name.has("系统")
+      mail.from.isEmpty
+      || ["postmaster", "poostmaster", "mailmaster", "mail", "system", "bounce", "bounces", "10000"]
+        .contains(local)
+      || name.has("mail delivery") || name.has("postmaster") || name.has("系统")
       || headers.text("return-path") == "<>" || root.mediaType == "multipart/report"
     if failure, system { return true }
     if root.mediaType == "multipart/report", mail.from.isEmpty || system { return true }
@@ -205,7 +208,9 @@ extension BouncedRecipient {
     isHard = action == .failed && ["userunknown", "hostunknown", "hasmoved", "notaccept"].contains(reason)
     // specs/email.md §7: 5.x.x condemns the address, except 5.2.2 and 5.7.x; a status we made up counts by reason.
     let excepted = status == "5.2.2" || status.hasPrefix("5.7.") || status.hasPrefix("5.0.9") || status == "5.3.4"
-    let soft = ["mailboxfull", "spamdetected", "mesgtoobig", "expired", "networkerror", "policyviolation", "authfailure"]
+    let soft = [
+      "mailboxfull", "spamdetected", "mesgtoobig", "expired", "networkerror", "policyviolation", "authfailure",
+    ]
     condemnsAddress =
       action == .failed && (isHard && !status.hasPrefix("5.7.") || status.hasPrefix("5.") && !excepted)
       && !soft.contains(reason)

@@ -63,7 +63,8 @@ enum BounceText {
   }
 
   private static let marks: [StaticString] = [
-    "following address", "following recipient", "could not be delivered to", "was not delivered to", "unable to deliver",
+    "following address", "following recipient", "could not be delivered to", "was not delivered to",
+    "unable to deliver",
     "had permanent fatal errors", "had transient non-fatal errors", "failed permanently", "did not reach",
     "not deliver", "unknown user", "user unknown", "deliver to", "cannot be delivered", "undeliverable to", "无法送达",
     "无法发送到", "无法投递到", "不存在", "退信收件人", "收件人邮件地址", "following addresses had", "delivery to", "delivered to",
@@ -86,7 +87,8 @@ enum BounceText {
   }
 
   private static let copyMarks: [StaticString] = [
-    "below this line is a copy", "this is a copy of the message", "original message follows", "original message headers",
+    "below this line is a copy", "this is a copy of the message", "original message follows",
+    "original message headers",
     "header of the original message", "unsent message below", "message header follows", "headers of the original",
     "--- original message", "original message -----", "message headers follow", "here is a copy of your original",
     "the original message", "copy of the message",
@@ -208,53 +210,83 @@ enum BounceText {
 
   /// In order: the more telling phrase first.
   private static let reasons: [(String, [StaticString])] = [
-    ("mailboxfull", [
-      "mailbox full", "mailbox is full", "over quota", "overquota", "quota exceeded", "exceeded storage",
-      "exceeds its quota", "exceeded its storage", "insufficient disk", "mailbox for user is full", "not enough space",
-      "quota", "信箱已满", "邮箱已满", "邮箱空间不足", "空间已满", "容量已满", "out of storage", "user is over",
-    ]),
-    ("authfailure", [
-      "dmarc", "spf check", "spf validation", "dkim", "sender policy framework", "fails spf", "does not pass",
-      "spf record", "spf: fail", "authentication check",
-    ]),
+    (
+      "mailboxfull",
+      [
+        "mailbox full", "mailbox is full", "over quota", "overquota", "quota exceeded", "exceeded storage",
+        "exceeds its quota", "exceeded its storage", "insufficient disk", "mailbox for user is full",
+        "not enough space",
+        "quota", "信箱已满", "邮箱已满", "邮箱空间不足", "空间已满", "容量已满", "out of storage", "user is over",
+      ]
+    ),
+    (
+      "authfailure",
+      [
+        "dmarc", "spf check", "spf validation", "dkim", "sender policy framework", "fails spf", "does not pass",
+        "spf record", "spf: fail", "authentication check",
+      ]
+    ),
     ("notcompliantrfc", ["rfc 5322", "rfc5322", "not rfc 2822", "not compliant with rfc"]),
     ("requireptr", ["ptr record", "reverse dns", "cannot resolve your", "no ptr", "does not have reverse"]),
-    ("spamdetected", [
-      "spam", "junk mail", "垃圾邮件", "banned file", "banned name", "banned content", "unsolicited", "banned",
-    ]),
-    ("hostunknown", [
-      "host unknown", "unknown host", "host not found", "domain not found", "name service error", "no such domain",
-      "dns error", "name or domain is too long", "couldn't find any host", "recipient address rejected: domain",
-      "domain does not exist", "域名不存在", "找不到域名", "no mx record", "unrouteable mail domain", "bad destination",
-      "host or domain name not found. name service error for name", "domain lookup failure", "there was a dns",
-    ]),
-    ("suspend", [
-      "suspended", "account disabled", "is disabled", "account inactive", "inactive account", "mailbox disabled",
-      "has been disabled", "currently suspended", "禁用", "冻结", "停用", "account is inactive", "user is inactive",
-      "temporarily disabled", "not active",
-    ]),
-    ("policyviolation", ["policy violation", "blocked by policy", "violates", "policy reasons", "message rejected due"]),
-    ("userunknown", [
-      "user unknown", "unknown user", "no such user", "mailbox not found", "user not found", "unknown recipient",
-      "recipient unknown", "does not exist", "doesn't exist", "no mailbox", "invalid recipient", "mailbox unavailable",
-      "not a valid mailbox", "unknown address", "address unknown", "no such mailbox", "mailbox name not allowed",
-      "user doesn't have", "not listed in", "unknown or illegal alias", "unrouteable address", "no such recipient",
-      "recipient not found", "address rejected", "invalid mailbox", "invalid address", "unknown local part",
-      "not our customer", "no such address", "not found in", "不存在", "无此用户", "没有此用户", "用户未找到", "地址错误",
-      "地址无效", "无效的收件人", "that email account", "no account by that name", "user account does not",
-      "unknown account", "delivery failed: invalid", "is not a known user", "invalid final delivery userid", "unable to deliver message to <", "bad destination mailbox",
-    ]),
+    (
+      "spamdetected",
+      [
+        "spam", "junk mail", "垃圾邮件", "banned file", "banned name", "banned content", "unsolicited", "banned",
+      ]
+    ),
+    (
+      "hostunknown",
+      [
+        "host unknown", "unknown host", "host not found", "domain not found", "name service error", "no such domain",
+        "dns error", "name or domain is too long", "couldn't find any host", "recipient address rejected: domain",
+        "domain does not exist", "域名不存在", "找不到域名", "no mx record", "unrouteable mail domain", "bad destination",
+        "host or domain name not found. name service error for name", "domain lookup failure", "there was a dns",
+      ]
+    ),
+    (
+      "suspend",
+      [
+        "suspended", "account disabled", "is disabled", "account inactive", "inactive account", "mailbox disabled",
+        "has been disabled", "currently suspended", "禁用", "冻结", "停用", "account is inactive", "user is inactive",
+        "temporarily disabled", "not active",
+      ]
+    ),
+    (
+      "policyviolation",
+      ["policy violation", "blocked by policy", "violates", "policy reasons", "message rejected due"]
+    ),
+    (
+      "userunknown",
+      [
+        "user unknown", "unknown user", "no such user", "mailbox not found", "user not found", "unknown recipient",
+        "recipient unknown", "does not exist", "doesn't exist", "no mailbox", "invalid recipient",
+        "mailbox unavailable",
+        "not a valid mailbox", "unknown address", "address unknown", "no such mailbox", "mailbox name not allowed",
+        "user doesn't have", "not listed in", "unknown or illegal alias", "unrouteable address", "no such recipient",
+        "recipient not found", "address rejected", "invalid mailbox", "invalid address", "unknown local part",
+        "not our customer", "no such address", "not found in", "不存在", "无此用户", "没有此用户", "用户未找到", "地址错误",
+        "地址无效", "无效的收件人", "that email account", "no account by that name", "user account does not",
+        "unknown account", "delivery failed: invalid", "is not a known user", "invalid final delivery userid",
+        "unable to deliver message to <", "bad destination mailbox",
+      ]
+    ),
     ("mesgtoobig", ["too large", "message size exceeds", "exceeds size", "too big", "size limit", "邮件过大", "超过大小"]),
-    ("expired", [
-      "could not be delivered for", "delivery time expired", "retry timeout", "retry time", "message expired",
-      "cannot send message for", "not been able to deliver", "timeout exceeded", "cannot send message within",
-      "has been in the queue", "message timed out", "delivery expired", "could not send message for past",
-    ]),
-    ("networkerror", [
-      "connection timed out", "connection refused", "no route to host", "network is unreachable", "could not connect",
-      "connection reset", "lost connection", "conversation with", "host name lookup failure", "connect to",
-      "mail forwarding loop", "too many hops",
-    ]),
+    (
+      "expired",
+      [
+        "could not be delivered for", "delivery time expired", "retry timeout", "retry time", "message expired",
+        "cannot send message for", "not been able to deliver", "timeout exceeded", "cannot send message within",
+        "has been in the queue", "message timed out", "delivery expired", "could not send message for past",
+      ]
+    ),
+    (
+      "networkerror",
+      [
+        "connection timed out", "connection refused", "no route to host", "network is unreachable", "could not connect",
+        "connection reset", "lost connection", "conversation with", "host name lookup failure", "connect to",
+        "mail forwarding loop", "too many hops",
+      ]
+    ),
     ("securityerror", ["security policy", "tls required", "must issue a starttls", "authentication required"]),
     ("norelaying", ["relaying denied", "relay access denied", "relay not permitted", "unable to relay"]),
     ("mailererror", ["unknown mailer error", "exited with value", "command failed", "pipe to"]),

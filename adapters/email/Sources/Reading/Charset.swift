@@ -145,7 +145,9 @@ extension Charset {
     String(validating: bytes, as: UTF8.self)
   }
 
-  private static func lossyUTF8(_ bytes: UnsafeBufferPointer<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
+  private static func lossyUTF8(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
+    String(decoding: bytes, as: UTF8.self)
+  }
 
   private static func guess(_ bytes: UnsafeBufferPointer<UInt8>, name: String, hints: Hints) -> String {
     if let label = hints.bodyLabel {

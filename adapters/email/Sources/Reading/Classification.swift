@@ -11,8 +11,8 @@ enum Classification {
     mail.isListMail =
       !mail.isComplaint
       && (headers.has("list-id") || headers.has("list-post") || headers.has("list-unsubscribe")
-      || headers.has("x-mailing-list") || headers.has("x-beenthere")
-      || headers.text("precedence")?.lowercased() == "list")
+        || headers.has("x-mailing-list") || headers.has("x-beenthere")
+        || headers.text("precedence")?.lowercased() == "list")
     let automatic = isAutomaticAnswer(headers, mail)
     let judgement = BounceReading.read(headers, root, mail, reportType: reportType, isAutomaticAnswer: automatic, hints)
     mail.isBounce = judgement.isBounce
@@ -54,8 +54,9 @@ enum Classification {
 
   private static func isAutomaticAnswer(_ headers: HeaderBlock, _ mail: ReadMail) -> Bool {
     if let submitted = headers.text("auto-submitted")?.lowercased(), submitted.hasPrefix("auto-replied") { return true }
-    for name in ["x-autoreply", "x-autorespond", "x-auto-reply", "x-qq-auto-reply", "x-autoreply-from", "x-mail-autoreply"]
-    {
+    for name in [
+      "x-autoreply", "x-autorespond", "x-auto-reply", "x-qq-auto-reply", "x-autoreply-from", "x-mail-autoreply",
+    ] {
       if let value = headers.text(name)?.lowercased(), value != "no", value != "false", value != "0" { return true }
     }
     switch headers.text("precedence")?.lowercased() {
@@ -68,7 +69,8 @@ enum Classification {
 
   private static let answerSubjects = [
     "自动回复", "自動回覆", "自动答复", "自动应答", "[自动回复]", "【自动回复】", "(自动回复)", "（自动回复）", "外出自动回复", "休假自动回复",
-    "automatic reply", "auto reply:", "auto-reply", "autoreply", "auto response:", "auto-response:", "automatic response",
+    "automatic reply", "auto reply:", "auto-reply", "autoreply", "auto response:", "auto-response:",
+    "automatic response",
     "out of office", "out-of-office", "out of the office:", "[auto-reply]", "[autoreply]", "automatische antwort",
     "abwesenheitsnotiz", "réponse automatique", "respuesta automática", "risposta automatica", "resposta automática",
     "自動応答", "不在办公室", "i am out of the office",

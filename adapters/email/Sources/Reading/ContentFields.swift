@@ -83,7 +83,8 @@ private func percentDecoded(_ raw: [UInt8]) -> [UInt8] {
   var out: [UInt8] = []
   var index = 0
   while index < raw.count {
-    if raw[index] == 0x25, index + 2 < raw.count, let high = hexValue(raw[index + 1]), let low = hexValue(raw[index + 2])
+    if raw[index] == 0x25, index + 2 < raw.count, let high = hexValue(raw[index + 1]),
+      let low = hexValue(raw[index + 2])
     {
       out.append(high << 4 | low)
       index += 3

@@ -17,7 +17,9 @@ struct HTMLTokens {
     index = utf8.startIndex
   }
 
-  static let rawElements: Set<String> = ["script", "style", "title", "textarea", "xmp", "noscript", "iframe", "noembed"]
+  static let rawElements: Set<String> = [
+    "script", "style", "title", "textarea", "xmp", "noscript", "iframe", "noembed",
+  ]
 
   mutating func next() -> Token? {
     while index < utf8.endIndex {

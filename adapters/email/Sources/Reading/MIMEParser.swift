@@ -31,7 +31,8 @@ enum MIMEParser {
     source.append(contentsOf: body)
     var walker = Walker(hints: hints)
     let root: MIMEPart? = source.withUnsafeBytes { raw in
-      guard let stream = g_mime_stream_mem_new_with_buffer(raw.baseAddress?.assumingMemoryBound(to: CChar.self), raw.count)
+      guard
+        let stream = g_mime_stream_mem_new_with_buffer(raw.baseAddress?.assumingMemoryBound(to: CChar.self), raw.count)
       else { return nil }
       defer { g_object_unref(stream) }
       guard let parser = g_mime_parser_new_with_stream(stream) else { return nil }

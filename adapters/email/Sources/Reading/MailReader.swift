@@ -58,14 +58,15 @@ public struct MailReader: Sendable {
         if text.has(".cn>") || text.hasSuffix(".cn") || text.has("@qq.com") || text.has("@163.com")
           || text.has("@126.com") || text.has("@sina.com") || text.has("@foxmail.com")
           || text.has("coremail") || text.has("tencent_")
-        { return true }
+        {
+          return true
+        }
       }
       if name == "content-language", text.hasPrefix("zh") { return true }
       if name == "x-mailer", text.has("foxmail") || text.has("qqmail") || text.has("coremail") {
         return true
       }
-      if text.has("=?gb") || text.has("=?big5") || text.has("charset=gb") || text.has("charset=\"gb")
-      { return true }
+      if text.has("=?gb") || text.has("=?big5") || text.has("charset=gb") || text.has("charset=\"gb") { return true }
     }
     return false
   }
@@ -101,7 +102,8 @@ public struct MailReader: Sendable {
     mail.date = headers.text("date") ?? ""
     mail.contentLanguage = headers.text("content-language").flatMap { $0.isEmpty ? nil : $0 }
     for name in [
-      "return-path", "sender", "reply-to", "date", "x-mailer", "user-agent", "x-originating-ip", "list-id", "precedence",
+      "return-path", "sender", "reply-to", "date", "x-mailer", "user-agent", "x-originating-ip", "list-id",
+      "precedence",
       "auto-submitted", "x-priority", "importance",
     ] {
       guard let value = headers.first(name), value.count <= 512 else { continue }
@@ -233,8 +235,10 @@ enum HTMLCharset {
   static func declared(in bytes: [UInt8]) -> String? {
     let head = String(decoding: bytes.prefix(2_048).map { $0 < 0x80 ? lowered($0) : 0x20 }, as: UTF8.self)
     guard let offset = head.firstOffset(of: "charset=") else { return nil }
-    let label = String(decoding: head.utf8.dropFirst(offset + 8), as: UTF8.self).drop { $0 == "\"" || $0 == "'" || $0 == " " }
-      .prefix { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
+    let label = String(decoding: head.utf8.dropFirst(offset + 8), as: UTF8.self).drop {
+      $0 == "\"" || $0 == "'" || $0 == " "
+    }
+    .prefix { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
     return label.isEmpty ? nil : String(label)
   }
 }

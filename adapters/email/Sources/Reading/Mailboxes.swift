@@ -87,7 +87,7 @@ enum Mailboxes {
           phrase.append(value[index])
           index += 1
         }
-        // A quoted local part is followed at once by `@`.
+      // A quoted local part is followed at once by `@`.
       case 0x28:  // comment
         var depth = 1
         index += 1
@@ -123,7 +123,11 @@ enum Mailboxes {
           finish()
         }
       case 0x3a:  // group, unless inside an address or a name
-        if address == nil, !phrase.contains(0x40), groupEnds(value, index + 1) { phrase = [] } else { phrase.append(byte) }
+        if address == nil, !phrase.contains(0x40), groupEnds(value, index + 1) {
+          phrase = []
+        } else {
+          phrase.append(byte)
+        }
       case 0x3d:  // an encoded word is one token, commas and brackets in it do not count
         if index + 1 < value.count, value[index + 1] == 0x3f, let end = wordEnd(value, index) {
           phrase += value[index..<end]

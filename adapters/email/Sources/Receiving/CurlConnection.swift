@@ -94,7 +94,9 @@ final class CurlConnection: @unchecked Sendable {
     var offset = 0
     while offset < bytes.count {
       var sent = 0
-      let result = bytes.withUnsafeBytes { curl_easy_send(handle, $0.baseAddress! + offset, bytes.count - offset, &sent) }
+      let result = bytes.withUnsafeBytes {
+        curl_easy_send(handle, $0.baseAddress! + offset, bytes.count - offset, &sent)
+      }
       switch result {
       case CURLE_OK: offset += sent
       case CURLE_AGAIN: try waitFor(POLLOUT, milliseconds: timeoutMilliseconds, wakes: false)

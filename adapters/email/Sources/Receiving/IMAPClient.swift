@@ -100,7 +100,9 @@ final class IMAPClient: @unchecked Sendable {
           throw MailboxFailure(code: .protocolViolation, text: String(response.line.prefix(200)))
         }
         if response.tag == "+" { isIdling = true }
-        if response.rest.uppercased().hasSuffix(" EXISTS") || response.rest.uppercased().hasSuffix(" RECENT") { wakesUp = true }
+        if response.rest.uppercased().hasSuffix(" EXISTS") || response.rest.uppercased().hasSuffix(" RECENT") {
+          wakesUp = true
+        }
         if response.rest.uppercased().hasPrefix("BYE") {
           throw MailboxFailure(code: .connection, text: "the server said BYE")
         }

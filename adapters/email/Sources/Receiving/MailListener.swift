@@ -142,7 +142,8 @@ final class MailListener: Sendable {
     }
   }
 
-  private func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, tls: NIOSSLContext?, deliver: Deliver) async {
+  private func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, tls: NIOSSLContext?, deliver: Deliver) async
+  {
     let admitted = state.withLock { state -> Bool in
       guard state.connections < settings.maximumConnections, !state.draining else { return false }
       state.connections += 1
@@ -246,7 +247,11 @@ final class MailListener: Sendable {
 private final class CloseWhenIdle: ChannelInboundHandler, Sendable {
   typealias InboundIn = ByteBuffer
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) } else { context.fireUserInboundEventTriggered(event) }
+    if event is IdleStateHandler.IdleStateEvent {
+      context.close(promise: nil)
+    } else {
+      context.fireUserInboundEventTriggered(event)
+    }
   }
 }
 

@@ -197,7 +197,9 @@ struct MailSession {
   private mutating func beginData(_ argument: String) -> [Action] {
     guard argument.isEmpty else { return failed("501 5.5.4 Syntax: DATA") }
     guard sender != nil else { return failed("503 5.5.1 Need MAIL command") }
-    guard !recipients.isEmpty else { return failed(flavour == .lmtp ? "503 5.5.1 No valid recipients" : "554 5.5.1 No valid recipients") }
+    guard !recipients.isEmpty else {
+      return failed(flavour == .lmtp ? "503 5.5.1 No valid recipients" : "554 5.5.1 No valid recipients")
+    }
     isReadingData = true
     isTooLarge = false
     data = []

@@ -82,7 +82,8 @@ final class MailboxFetcher: Sendable {
           let failure = error as? MailboxFailure ?? MailboxFailure(code: .connection, text: "\(error)")
           state.withLock { $0.status.failure = failure }
           logger.warning(
-            "fetching mail failed", metadata: ["fault.code": "\(failure.code.rawValue)", "fault.text": "\(failure.text)"])
+            "fetching mail failed",
+            metadata: ["fault.code": "\(failure.code.rawValue)", "fault.text": "\(failure.text)"])
           await wait(milliseconds: pause)
           pause = min(pause * 2, 60_000)
         }

@@ -57,7 +57,8 @@ enum ESMTPSession {
   }
 
   /// Sends and returns a trace per letter, in order. Never throws: what went wrong is in the traces.
-  static func send(_ letters: [Letter], settings: MailSubmissionSettings, now: @escaping () -> Timestamp) -> [SendTrace] {
+  static func send(_ letters: [Letter], settings: MailSubmissionSettings, now: @escaping () -> Timestamp) -> [SendTrace]
+  {
     let failure = { (text: String) in letters.map { _ in SendTrace(sessionError: text, at: now()) } }
     guard let session = smtp_create_session() else { return failure("no session could be made") }
     defer { smtp_destroy_session(session) }
@@ -74,7 +75,9 @@ enum ESMTPSession {
     defer { if let context { SSL_CTX_free(context) } }
     if settings.tls == .starttls {
       context = cesmtp_tls_context(settings.caFile)
-      guard context != nil else { return failure("the authorities in \(settings.caFile ?? "the system") cannot be read") }
+      guard context != nil else {
+        return failure("the authorities in \(settings.caFile ?? "the system") cannot be read")
+      }
       smtp_starttls_enable(session, Starttls_REQUIRED)
       smtp_starttls_set_ctx(session, context)
     } else {
@@ -130,7 +133,8 @@ enum ESMTPSession {
     return zip(handles, sources).map { handle, source in
       var trace = SendTrace(sessionError: error, at: now())
       guard let handle else {
-        trace.mail = .init(code: 553, enhanced: "5.6.7", text: "the address is not ASCII, which this server is not asked to take")
+        trace.mail = .init(
+          code: 553, enhanced: "5.6.7", text: "the address is not ASCII, which this server is not asked to take")
         return trace
       }
       trace.mail = reply(smtp_reverse_path_status(handle.message).pointee)

@@ -52,7 +52,8 @@ struct SendTrace: Sendable, Hashable {
 
   private func refused(_ reply: Reply, atRecipient: Bool) -> Submission {
     let code = faultCode(reply, atRecipient: atRecipient)
-    let fault = Fault(code, peerCode: reply.enhanced.isEmpty ? String(reply.code) : reply.enhanced, text: "\(reply.code) \(reply.text)")
+    let fault = Fault(
+      code, peerCode: reply.enhanced.isEmpty ? String(reply.code) : reply.enhanced, text: "\(reply.code) \(reply.text)")
     // Our own set-up is wrong, not the mail: it waits until that is mended.
     let isOurs = [530, 534, 535, 538].contains(reply.code)
     if reply.code / 100 == 4 || isOurs { return .deferred(fault, retryAfter: nil) }

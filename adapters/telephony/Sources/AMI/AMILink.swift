@@ -61,7 +61,9 @@ final class AMILink: Sendable {
     logger[metadataKey: "telephony.server"] = .string(server.name)
     self.logger = logger
     state = Mutex(
-      State(interpreter: AsteriskInterpreter(server: server.name, settings: server.settings), since: .now, text: "not connected yet"))
+      State(
+        interpreter: AsteriskInterpreter(server: server.name, settings: server.settings), since: .now,
+        text: "not connected yet"))
   }
 
   /// Connects and serves until the connection ends; throws why it could not be made. Cancelling closes it.
@@ -81,7 +83,9 @@ final class AMILink: Sendable {
     let channel = try await ClientBootstrap(group: group)
       .connectTimeout(.nanoseconds(configuration.connectTimeout.wholeMicroseconds * 1_000))
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1_048_576))
+      .channelOption(
+        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1_048_576)
+      )
       .channelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
           if let tls {

@@ -48,7 +48,9 @@ public struct AMISession: Sendable {
 
   public mutating func bannerCame(_ banner: String) -> [Step] {
     guard phase == .banner else { return [] }
-    guard banner.hasPrefix("Asterisk Call Manager/") else { return fail("not a manager interface: \(banner.prefix(60))") }
+    guard banner.hasPrefix("Asterisk Call Manager/") else {
+      return fail("not a manager interface: \(banner.prefix(60))")
+    }
     if credentials.usesChallenge {
       phase = .challenge
       return step("Challenge", "challenge", [("AuthType", "MD5")])

@@ -266,7 +266,8 @@ public struct AsteriskInterpreter: Sendable {
     if name.isTransient { return nil }
     let state = message.first(prefix, "ChannelState")?.integer ?? 0
     let conversation = message.first(prefix, "Linkedid")?.known ?? id.text
-    var facts = LegFacts(id: id, device: name.device, conversation: conversation, isUp: state == 6, isRinging: state == 5)
+    var facts = LegFacts(
+      id: id, device: name.device, conversation: conversation, isUp: state == 6, isRinging: state == 5)
     facts.number = message.first(prefix, "CallerIDNum")?.known.flatMap { $0.lowercased() == "anonymous" ? nil : $0 }
     facts.name = message.first(prefix, "CallerIDName")?.unescaped
     if isNew {
@@ -327,7 +328,8 @@ public struct AsteriskInterpreter: Sendable {
     while start < name.count, name[start] == 0x5f { start += 1 }
     let plain = AMIValue(name.start + start, name.count - start)
     let isWanted =
-      plain == "MIXMONITOR_FILENAME" || plain == "AMDSTATUS" || settings.customerVariable.utf8.elementsEqual(plain.bytes)
+      plain == "MIXMONITOR_FILENAME" || plain == "AMDSTATUS"
+      || settings.customerVariable.utf8.elementsEqual(plain.bytes)
       || settings.dialledVariable.utf8.elementsEqual(plain.bytes)
       || settings.keptVariables.contains { $0.utf8.elementsEqual(plain.bytes) }
     guard isWanted, let id = leg(message, ""), book.isKnown(id), let value = message.first("Value")?.unescaped else {
@@ -371,7 +373,9 @@ public struct AsteriskInterpreter: Sendable {
     apply(.leg(facts))
     var found: [(String, String)] = []
     message.each("", "Variable") { value in
-      if let (name, tail) = value.split(at: 0x3d), let text = tail.known, text != "(null)" { found.append((name.text, text)) }
+      if let (name, tail) = value.split(at: 0x3d), let text = tail.known, text != "(null)" {
+        found.append((name.text, text))
+      }
     }
     for (name, value) in found { note(id, name, value) }
     if message.first(application).map({ $0 == "Queue" }) ?? false, let text = message.first(data),
@@ -400,10 +404,14 @@ public struct AsteriskInterpreter: Sendable {
 extension DialResult {
   init(asterisk status: AMIValue) {
     self =
-      status == "ANSWER" ? .answered
-      : status == "BUSY" ? .busy
-      : status == "NOANSWER" ? .noAnswer
-      : status == "CONGESTION" ? .congestion
-      : status == "CHANUNAVAIL" ? .unavailable : .cancelled
+      status == "ANSWER"
+      ? .answered
+      : status == "BUSY"
+        ? .busy
+        : status == "NOANSWER"
+          ? .noAnswer
+          : status == "CONGESTION"
+            ? .congestion
+            : status == "CHANUNAVAIL" ? .unavailable : .cancelled
   }
 }

@@ -187,7 +187,11 @@ extension CallBook {
       var state = gone.state
       state.disposition = "merged"
       state.ended = now
-      if isListing { closedInGap.append(state) } else { out.append(CallEvent(change: .ended, device: nil, at: now, call: state)) }
+      if isListing {
+        closedInGap.append(state)
+      } else {
+        out.append(CallEvent(change: .ended, device: nil, at: now, call: state))
+      }
     }
   }
 }

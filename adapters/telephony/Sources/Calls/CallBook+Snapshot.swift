@@ -31,7 +31,9 @@ extension CallBook {
   /// A leg that ended while nobody looked takes its call with it if it was the customer's, or the last.
   private mutating func dropUnlisted(_ id: LegID) {
     guard let call = legs[id]?.call, let entry = calls[call] else { return endLeg(id, cause: nil) }
-    let others = entry.legs.contains { $0 != id && legs[$0].map { $0.snapshot == listing && !$0.device.isRelay } ?? false }
+    let others = entry.legs.contains {
+      $0 != id && legs[$0].map { $0.snapshot == listing && !$0.device.isRelay } ?? false
+    }
     if entry.party == id || !others { finish(call, inGap: true) }
     endLeg(id, cause: nil)
   }

@@ -58,7 +58,9 @@ public struct TelephonyInspection {
   public mutating func lines() -> [String] {
     for update in interpreter.finish() { take(update) }
     return order.compactMap { calls[$0] }.filter { $0.disposition != "merged" }
-      .sorted { ($0.created, order.firstIndex(of: $0.callID) ?? 0) < ($1.created, order.firstIndex(of: $1.callID) ?? 0) }
+      .sorted {
+        ($0.created, order.firstIndex(of: $0.callID) ?? 0) < ($1.created, order.firstIndex(of: $1.callID) ?? 0)
+      }
       .map(line)
   }
 
