@@ -114,7 +114,8 @@ extension Connection {
     }
     return ScreenPop(
       contact: .init(contact, contentLimit: 2_000, attachments: attachments ?? 0), originalCaller: contact.from,
-      chain: Array(chain.suffix(20)), customer: customer.map { .init($0, confirmed: contact.identity.confirmedBy != nil) },
+      chain: Array(chain.suffix(20)),
+      customer: customer.map { .init($0, confirmed: contact.identity.confirmedBy != nil) },
       tieZone: contact.identity.zone, candidates: candidates, reason: decision?.reason ?? "",
       request: .init(request), openRequests: openRequests.filter { $0.id != request.id }.prefix(5).map { .init($0) },
       lastContacts: lastContacts.filter { $0.id != contact.id }.prefix(5).map {

@@ -64,7 +64,10 @@ public final class Intake: Sendable {
       default:
         logger.error(
           "An arrival could not be kept; the peer was asked to offer it again.",
-          metadata: ["channel": "\(arrival.channel.name)", "fault.code": "\(error.kind.rawValue)", "fault.text": "\(error.message)"])
+          metadata: [
+            "channel": "\(arrival.channel.name)", "fault.code": "\(error.kind.rawValue)",
+            "fault.text": "\(error.message)",
+          ])
         return .busy(retryAfter: .seconds(30))
       }
     } catch {
@@ -101,7 +104,9 @@ public final class Intake: Sendable {
     let isReleased = try await database.write { transaction in
       try transaction.release(id, mended: mended, payload: replaced, by: actor.label, at: time)
     }
-    guard isReleased, let (released, _) = try await database.read(.live, { try $0.arrival(id) }) else { return isReleased }
+    guard isReleased, let (released, _) = try await database.read(.live, { try $0.arrival(id) }) else {
+      return isReleased
+    }
     lanes.offer(released)
     return true
   }

@@ -21,7 +21,9 @@ extension Intake {
       }
     } catch is CancellationError {
       return false
-    } catch let error as DatabaseError where [.busy, .serialization, .timeout, .connection, .full, .readOnly, .closed].contains(error.kind) {
+    } catch let error as DatabaseError
+      where [.busy, .serialization, .timeout, .connection, .full, .readOnly, .closed].contains(error.kind)
+    {
       logger.warning(
         "An arrival could not be routed now and stays in work.",
         metadata: ["arrival.id": "\(kept.id)", "fault.code": "\(error.kind.rawValue)"])
@@ -33,7 +35,8 @@ extension Intake {
       do {
         try await setAside(kept, code: "routing-failed", reason: "\(error)")
       } catch {
-        logger.error("It could not be set aside either.", metadata: ["arrival.id": "\(kept.id)", "fault.text": "\(error)"])
+        logger.error(
+          "It could not be set aside either.", metadata: ["arrival.id": "\(kept.id)", "fault.text": "\(error)"])
         return false
       }
     }
@@ -93,7 +96,8 @@ extension Intake {
     let routing = Routing(
       arrival: kept.id, contact: contact, request: request, identity: decision, classification: classification,
       consents: message.consents, messageIDs: message.thread.ownID.map { [$0] } ?? [],
-      detail: try JSONText.encode(Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })))
+      detail: try JSONText.encode(
+        Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })))
     let routedAt = now()
     try await database.write { _ = try $0.route(routing, at: routedAt) }
   }

@@ -30,7 +30,8 @@ final class RoutingLanes: Sendable {
   init(count: Int, depth: Int) {
     self.count = max(1, count)
     limit = self.count * max(1, depth)
-    state = Mutex(State(lanes: Array(repeating: [], count: self.count), readers: Array(repeating: nil, count: self.count)))
+    state = Mutex(
+      State(lanes: Array(repeating: [], count: self.count), readers: Array(repeating: nil, count: self.count)))
   }
 
   /// Puts a new arrival into its lane; false if there is no place or older ones wait in the store: there it stays, to
@@ -52,7 +53,8 @@ final class RoutingLanes: Sendable {
   /// For the sweeper, when it has read the store to its end: what was new meanwhile follows, and new arrivals enter
   /// directly again. False if more came than could be remembered: then the store must be read once more.
   func endSweep() -> Bool {
-    let (isThrough, handed) = state.withLock { state -> (Bool, [(CheckedContinuation<KeptArrival?, Never>, KeptArrival)]) in
+    let (isThrough, handed) = state.withLock {
+      state -> (Bool, [(CheckedContinuation<KeptArrival?, Never>, KeptArrival)]) in
       var handed: [(CheckedContinuation<KeptArrival?, Never>, KeptArrival)] = []
       for kept in state.pending where !state.overflowed && !state.held.contains(kept.id) {
         guard state.waiting < limit else {

@@ -81,7 +81,9 @@ struct Comparison {
     requests = seenRequests.count
     for row in offers { kept[try row.text("arrival_id")]?.offers = Int(try row.int("n")) }
     for row in orphans { fail("request \(try row.text("request_id")) has no contact") }
-    if try check.count != 1 || check[0].text(0) != "ok" { fail("the database's own check: \(try check.map { try $0.text(0) })") }
+    if try check.count != 1 || check[0].text(0) != "ok" {
+      fail("the database's own check: \(try check.map { try $0.text(0) })")
+    }
     events = try log[0].int("last")
     if try log[0].int("n") != events { fail("the event log has gaps: \(try log[0].int("n")) events up to \(events)") }
 
@@ -97,11 +99,15 @@ struct Comparison {
         fail("LOST: \(key) was acknowledged as \(reference) and is not there")
         continue
       }
-      if one.reference != reference { fail("\(key) was told \(reference) and is kept under \(one.reference ?? "none")") }
+      if one.reference != reference {
+        fail("\(key) was told \(reference) and is kept under \(one.reference ?? "none")")
+      }
       if one.state != "routed" { fail("\(key) is \(one.state)") }
       if one.contacts != 1 { fail("\(key) has \(one.contacts) contacts") }
       if one.requests != 1 { fail("\(key) has \(one.requests) service requests") }
-      if one.requestReference != reference { fail("the request of \(key) bears \(one.requestReference ?? "no number")") }
+      if one.requestReference != reference {
+        fail("the request of \(key) bears \(one.requestReference ?? "no number")")
+      }
       if one.offers != 1 { fail("\(key) was shown to the agents \(one.offers) times") }
     }
     for key in byKey.keys where keys[key] == nil { fail("an arrival nobody sent: \(key)") }

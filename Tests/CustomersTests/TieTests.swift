@@ -8,7 +8,8 @@ private let mobile = Address(kind: .phone, canonical: "+8610017000001", raw: "+8
 private let mailbox = Address(kind: .email, canonical: "c1@mail.example", raw: "c1@mail.example")
 
 private func holder(
-  _ number: String, name: String = "王伟", identity: String? = "990199198001011234", accounts: [String] = ["6299100000001234"],
+  _ number: String, name: String = "王伟", identity: String? = "990199198001011234",
+  accounts: [String] = ["6299100000001234"],
   birth: String? = "1980-01-01", holding: Set<Address> = [mobile], deleted: Bool = false
 ) -> TieFacts.Holder {
   TieFacts.Holder(
@@ -66,7 +67,8 @@ private let zones: [ZoneCase] = [
     [Claim(.customerNo, "1", source: .field), Claim(.name, "李静", source: .field)], .fuzzy, "1"),
   ZoneCase(
     "the end of his account and a wrong identity number",
-    [Claim(.accountNoTail, "1234", source: .field), Claim(.identityNo, "990199197001019999", source: .field)], .fuzzy, "1"),
+    [Claim(.accountNoTail, "1234", source: .field), Claim(.identityNo, "990199197001019999", source: .field)], .fuzzy,
+    "1"),
 ]
 
 @Suite struct TieTests {
@@ -78,7 +80,8 @@ private let zones: [ZoneCase] = [
     #expect(decision.customerNo?.description == example.customer)
   }
 
-  @Test(arguments: [1, 1_000, 100_000, 10_000_000]) func `an address and a customer number satisfy in a bank of any size`(
+  @Test(arguments: [1, 1_000, 100_000, 10_000_000])
+  func `an address and a customer number satisfy in a bank of any size`(
     customers: Int
   ) {
     let evidence = phoneClaim([Claim(.customerNo, "1", source: .field)])
@@ -156,7 +159,9 @@ private let zones: [ZoneCase] = [
     #expect(decide(evidence, facts([holder("1", deleted: true)])).zone == .fuzzy)
   }
 
-  @Test(arguments: zones) func `prior and terms sum to the score, and the record says by which rules`(_ example: ZoneCase) {
+  @Test(arguments: zones) func `prior and terms sum to the score, and the record says by which rules`(
+    _ example: ZoneCase
+  ) {
     let decision = decide(phoneClaim(example.claims), facts([holder("1"), holder("2", name: "李静")]))
     let sum = decision.terms.reduce(decision.priorBits) { $0 + $1.bits }
     #expect(abs(sum - decision.scoreBits) < 1e-9)

@@ -128,7 +128,9 @@ final class House: Sendable {
       guard
         let row = try connection.first("SELECT contact_id FROM contact WHERE arrival_id = $1", [.text(id.description)])
       else { return nil }
-      guard let contact = ContactID(try row.text("contact_id")), let found = try connection.contact(contact), let request = try connection.requests(of: contact).first else {
+      guard let contact = ContactID(try row.text("contact_id")), let found = try connection.contact(contact),
+        let request = try connection.requests(of: contact).first
+      else {
         return nil
       }
       return (found, request)

@@ -73,7 +73,8 @@ extension Acceptance {
     await house.close()
   }
 
-  @Test func `an arrival becomes one contact of one request with its reference, deadline and presumed customer`() async throws
+  @Test func `an arrival becomes one contact of one request with its reference, deadline and presumed customer`()
+    async throws
   {
     let house = try await House()
     let intake = house.intake()
@@ -101,7 +102,9 @@ extension Acceptance {
     await house.close()
   }
 
-  @Test func `a reply joins the request it refers to, an automatic one and a reply to a closed one do not`() async throws {
+  @Test func `a reply joins the request it refers to, an automatic one and a reply to a closed one do not`()
+    async throws
+  {
     let house = try await House()
     let intake = house.intake()
     try await house.running(intake) {
@@ -110,7 +113,8 @@ extension Acceptance {
       try await house.routed(1)
       let request = try #require(try await house.contact(of: first)).request
       let reply = try #require(
-        await intake.accept(house.arrival("还有一个问题", thread: .init(references: ["<0@x>", "<1@bank>"], ownID: "<2@x>"))).stored)
+        await intake.accept(house.arrival("还有一个问题", thread: .init(references: ["<0@x>", "<1@bank>"], ownID: "<2@x>")))
+          .stored)
       try await house.routed(2)
       #expect(try await house.contact(of: reply)?.request.id == request.id)
       let automatic = try #require(
@@ -159,7 +163,9 @@ extension Acceptance {
     await house.close()
   }
 
-  @Test func `what cannot be read is set aside with its reason, delays nobody, and is worked on when mended`() async throws {
+  @Test func `what cannot be read is set aside with its reason, delays nobody, and is worked on when mended`()
+    async throws
+  {
     let house = try await House()
     let intake = house.intake()
     try await house.running(intake) {
@@ -192,8 +198,10 @@ extension Acceptance {
     let again = house.intake()
     try await house.running(again) { try await house.routed(30) }
     let counts = try await house.database.read {
-      (try $0.one("SELECT count(*) AS n FROM contact", []).int("n"),
-        try $0.one("SELECT count(*) AS n FROM service_request", []).int("n"))
+      (
+        try $0.one("SELECT count(*) AS n FROM contact", []).int("n"),
+        try $0.one("SELECT count(*) AS n FROM service_request", []).int("n")
+      )
     }
     #expect(counts == (30, 30))
     await house.close()

@@ -231,8 +231,10 @@ struct DaemonTests {
     #expect(Set(answers).count == 1 && answers[0] != nil)
     #expect(try await daemon.stop() == .code(0))
     let counts = try await look(bank) {
-      (try $0.one("SELECT count(*) AS n FROM arrival").int("n"),
-        try $0.one("SELECT count(*) AS n FROM service_request").int("n"))
+      (
+        try $0.one("SELECT count(*) AS n FROM arrival").int("n"),
+        try $0.one("SELECT count(*) AS n FROM service_request").int("n")
+      )
     }
     #expect(counts == (1, 1))
     bank.remove()
@@ -258,7 +260,8 @@ struct DaemonTests {
     bank.remove()
   }
 
-  @Test func `a new form is served without a restart while posts go on, and a broken one changes nothing`() async throws {
+  @Test func `a new form is served without a restart while posts go on, and a broken one changes nothing`() async throws
+  {
     let bank = try TestBank()
     let daemon = try bank.start()
     let bound = try await daemon.ready()
@@ -310,7 +313,9 @@ struct DaemonTests {
     #expect(try await post(Array("{".utf8), to: base, key: "a").status == 400)
     #expect(try await post(Array("[1]".utf8), to: base, key: "b").status == 400)
     #expect(try await post([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d], to: base, key: "c").status == 400)
-    #expect(try await post(Array("x=%FF%FE".utf8), to: base, key: "d", type: "application/x-www-form-urlencoded").status == 400)
+    #expect(
+      try await post(Array("x=%FF%FE".utf8), to: base, key: "d", type: "application/x-www-form-urlencoded").status
+        == 400)
     #expect(try await post(Array("x".utf8), to: base, key: "e", type: "text/plain").status == 415)
     #expect(try await post(Array(repeating: 0x20, count: 70_000), to: base, key: "f").status == 413)
     #expect(try await post(to: base, key: "g", question: "").status == 422)

@@ -65,7 +65,8 @@ private final class ScriptedAdapter: ChannelAdapter {
     return (waited.withLock { $0 }, adapter.starts, supervisor.restarts)
   }
 
-  @Test func `a failing adapter is started again, later each time up to a minute, and drained in the end`() async throws {
+  @Test func `a failing adapter is started again, later each time up to a minute, and drained in the end`() async throws
+  {
     let (waits, starts, restarts) = try await waits(Array(repeating: .fails, count: 9))
     #expect(restarts == 9 && (9...10).contains(starts))
     for (wait, expected) in zip(waits, [1.0, 2, 4, 8, 16, 32, 60, 60, 60]) {
