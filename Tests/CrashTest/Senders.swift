@@ -31,8 +31,15 @@ final class Senders: Sendable {
   }
   private let state = Mutex(State())
   private let seed: UInt64
+  private let client: HTTPClient
 
-  init(seed: UInt64) { self.seed = seed }
+  init(seed: UInt64) {
+    self.seed = seed
+    // A daemon that is gone is known to be gone at once: its address never comes back.
+    var configuration = HTTPClient.Configuration()
+    configuration.connectionPool.retryConnectionEstablishment = false
+    client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  }
 
   var keys: [String: Key] { state.withLock { $0.keys } }
   var counts: Counts { state.withLock { $0.counts } }
@@ -58,6 +65,8 @@ final class Senders: Sendable {
     await withTaskGroup(of: Void.self) { group in
       for number in 0..<count { group.addTask { await self.send(number) } }
     }
+    // Nothing is under way any more; what cannot be closed goes with the process.
+    try? await client.shutdown()
   }
 
   private func send(_ number: Int) async {
@@ -132,7 +141,7 @@ final class Senders: Sendable {
        "consents": {"personal_data": true}, "reply_by": "phone"}
       """
     request.body = .bytes(ByteBuffer(string: body))
-    let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+    let answer = try await client.execute(request, timeout: .seconds(10))
     let bytes = try await answer.body.collect(upTo: 1 << 20)
     guard answer.status == .accepted else { return (answer.status.code, nil) }
     return (202, try JSONDecoder().decode(Answer.self, from: Data(bytes.readableBytesView)).reference)
