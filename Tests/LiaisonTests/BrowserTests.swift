@@ -70,6 +70,21 @@ private struct Page {
   func close() async throws { try await Page.send("\(base)/\(session)", nil, method: .DELETE) }
 }
 
+/// The driver takes a free port of IPv4 and then the same of IPv6, which another may just have: then it ends, and is
+/// started again.
+private func startDriver() async throws -> (ChildProcess, String) {
+  var attempts = 0
+  while true {
+    let webdriver = try ChildProcess([driver, "--port=0"])
+    do {
+      return (webdriver, try await webdriver.line(containing: "started successfully on port", within: .seconds(30)))
+    } catch where attempts < 5 {
+      attempts += 1
+      webdriver.send(SIGKILL)
+    }
+  }
+}
+
 @Suite struct BrowserTests {
   @Test(.enabled(if: areHere, "apt-get install chromium chromium-driver"), .timeLimit(.minutes(2)))
   func `a customer fills in the form in a browser and reads the reference number`() async throws {
@@ -77,8 +92,7 @@ private struct Page {
     bank.formKeys.append("minimum_fill_time: 1ms")
     let daemon = try bank.start()
     let base = try await daemon.ready().public
-    let webdriver = try ChildProcess([driver, "--port=0"])
-    let line = try await webdriver.line(containing: "started successfully on port", within: .seconds(30))
+    let (webdriver, line) = try await startDriver()
     let port = line.split(whereSeparator: { !$0.isNumber }).last.map(String.init) ?? ""
     let page = try await Page.open(driverPort: port)
     try await page.go(to: base + "/forms/zh/consultation")
