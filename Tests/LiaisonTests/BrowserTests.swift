@@ -78,7 +78,7 @@ private func startDriver() async throws -> (ChildProcess, String) {
     let webdriver = try ChildProcess([driver, "--port=0"])
     do {
       return (webdriver, try await webdriver.line(containing: "started successfully on port", within: .seconds(30)))
-    } catch where attempts < 5 {
+    } catch  where attempts < 5 {
       attempts += 1
       webdriver.send(SIGKILL)
     }
