@@ -118,7 +118,8 @@ let package = Package(
       dependencies: [
         "API", "Desk", "Outbound", "Intake", "Customers", "Store", "ContactModel", "Channels", "Telephony", "Fax",
         "Email", "SMS", "WebForms", "Demo",
-        argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, nioHTTP1, serviceLifecycle, yams,
+        argumentParser, asyncHTTPClient, coreMetrics, crypto, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
+        yams,
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],

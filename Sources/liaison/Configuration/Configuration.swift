@@ -12,7 +12,7 @@ struct Configuration: Sendable {
   /// Where the secret of reference numbers, submission tokens and cursors is; made there at the first start.
   var secretFile: String
   var parameterDirectory: String
-  var channels: [ChannelWiring]
+  var channels: [Channel]
 
   struct StoreWiring: Sendable {
     var url: String
@@ -47,31 +47,11 @@ struct Configuration: Sendable {
     var lanes: Int
   }
 
-  struct ChannelWiring: Sendable {
+  /// One entry of `channels`.
+  struct Channel: Sendable {
     var name: String
-    var wiring: Wiring
-    enum Wiring: Sendable {
-      case webform(WebFormWiring)
-    }
+    var wiring: any ChannelWiring
   }
-  struct WebFormWiring: Sendable {
-    var basePath: String
-    var bankNameZh: String
-    var bankNameEn: String
-    var allowedOrigins: [String]
-    var countryCode: String
-    var maximumBodyBytes: Int
-    var maximumFiles: Int
-    var minimumFillTime: Duration
-    var tokenLifetime: Duration
-    var postBurst: Int
-    var postInterval: Duration
-    var statusBurst: Int
-    var statusInterval: Duration
-  }
-
-  /// Every kind of channel this program can serve.
-  static let channelKinds = ["webform"]
 
   /// Reads a configuration; throws `ConfigurationProblems` with everything that is wrong.
   static func read(
@@ -135,33 +115,13 @@ struct Configuration: Sendable {
       requestsPerMinute: requests == 0 ? nil : requests)
   }
 
-  private static func channel(_ reader: ConfigurationReader) -> ChannelWiring? {
-    let kind = reader.string("kind", allowed: channelKinds)
+  private static func channel(_ reader: ConfigurationReader) -> Channel? {
+    let kind = reader.string("kind", allowed: ChannelKinds.names)
     let name = reader.string("name")
     if !name.isEmpty, !isChannelName(name) {
       reader.problem(at: "name", "\(name) is no channel name: 1 to 40 characters of a-z, 0-9 and -")
     }
-    // The keys of every kind are known to the reader, so that an unknown key is told apart from a wrong kind.
-    switch kind {
-    case "webform": return ChannelWiring(name: name, wiring: .webform(webForm(reader)))
-    default: return nil
-    }
-  }
-
-  private static func webForm(_ reader: ConfigurationReader) -> WebFormWiring {
-    WebFormWiring(
-      basePath: reader.string("base_path", default: "/forms"),
-      bankNameZh: reader.string("bank_name_zh", default: "客户服务"),
-      bankNameEn: reader.string("bank_name_en", default: "Customer service"),
-      allowedOrigins: reader.strings("allowed_origins"), countryCode: reader.string("country_code", default: "86"),
-      maximumBodyBytes: reader.integer("maximum_body_bytes", default: 12_582_912, in: 1_024...268_435_456),
-      maximumFiles: reader.integer("maximum_files", default: 10, in: 0...100),
-      minimumFillTime: reader.duration("minimum_fill_time", default: .seconds(2)),
-      tokenLifetime: reader.duration("token_lifetime", default: .seconds(86_400)),
-      postBurst: reader.integer("post_burst", default: 30, in: 1...1_000_000),
-      postInterval: reader.duration("post_interval", default: .seconds(2)),
-      statusBurst: reader.integer("status_burst", default: 6, in: 1...1_000_000),
-      statusInterval: reader.duration("status_interval", default: .seconds(20)))
+    return ChannelKinds.read(kind, reader).map { Channel(name: name, wiring: $0) }
   }
 
   private static func isChannelName(_ name: String) -> Bool {

@@ -8,6 +8,7 @@ import Foundation
 import Intake
 import Logging
 import NIOCore
+import NIOPosix
 import ServiceLifecycle
 import Store
 import UnixSignals
@@ -71,18 +72,16 @@ struct Daemon {
       return acceptance
     }
 
-    var supervisors: [ChannelSupervisor] = []
-    var publicMounts: [Mount] = []
+    let work = NIOThreadPool(numberOfThreads: 4)
+    work.start()
+    let house = House(
+      database: database, bodies: bodies, secrets: secrets, parameters: parameters, intake: intake, desk: desk,
+      group: MultiThreadedEventLoopGroup.singleton, work: work, logger: logger, now: now)
+    var channels: [WiredChannel] = []
     for channel in configuration.channels {
-      switch channel.wiring {
-      case .webform(let wiring):
-        let (adapter, mount) = try makeWebForms(
-          wiring, name: channel.name, secrets: secrets, database: database, parameters: parameters, intake: intake,
-          now: now)
-        supervisors.append(ChannelSupervisor(adapter, accept: accept, now: now, logger: logger))
-        publicMounts.append(mount)
-      }
+      channels.append(try await channel.wiring.wire(channel.name, with: house))
     }
+    let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
 
     let registry = OpenMetricsRegistry()
     MetricsSystem.bootstrap(registry)
@@ -114,13 +113,15 @@ struct Daemon {
     let forms = try listener(
       "public", configuration.publicListener,
       site: Site(
-        mounts: publicMounts,
+        mounts: channels.flatMap(\.publicMounts),
         limiter: configuration.publicListener.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, logsRemoteAddress: false, clock: now), ready, onAnswered: whenAnswered)
     let admin = Listener(
       ListenerConfiguration(name: "admin", address: .unixSocket(path: configuration.admin.socket, mode: 0o600)),
-      site: Site(routes: routes, authentication: .socketPermission, clock: now), logger: logger,
+      site: Site(
+        routes: routes, mounts: channels.flatMap(\.adminMounts), authentication: .socketPermission, clock: now),
+      logger: logger,
       onBound: { _ in await ready.bound("admin", port: nil) })
 
     var services: [any Service] = [
@@ -128,6 +129,7 @@ struct Daemon {
         try await gracefulShutdown()
       } atEnd: {
         await database.close()
+        work.shutdownGracefully { _ in }  // Nothing waits for it: every channel has ended.
       },
       Running("parameters") {
         await parameters.run()
