@@ -5,7 +5,7 @@ SWIFT := swift
 BUILD := $(SWIFT) build --scratch-path $(SCRATCH) --explicit-target-dependency-import-check error
 SOURCES := Package.swift Sources adapters Tests Benchmarks
 
-.PHONY: help run test check lint format build release bench crash-test test-fax deps test-deps clean
+.PHONY: help run test test-threads check lint format build release bench crash-test test-fax deps test-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -16,6 +16,10 @@ run: deps release ## install what it needs, build, and serve a small bank with t
 test: test-deps ## install what it needs, build, run every test but the slow ones
 	$(BUILD) --build-tests
 	SCRATCH=$(SCRATCH) scripts/run-tests $(TESTS)
+
+test-threads: test-deps ## every test under the thread sanitizer; a build of its own, minutes
+	$(BUILD)-tsan --build-tests --sanitize=thread
+	SCRATCH=$(SCRATCH)-tsan SANITIZE=thread scripts/run-tests $(TESTS)
 
 check: lint test ## what CI runs: format, build with warnings as errors and the import check, tests
 

@@ -13,16 +13,18 @@ public struct Identifier<Kind: IdentifierKind>: Hashable, Comparable, Sendable, 
   private let low: UInt64
 
   public init(at time: Timestamp, using generator: inout some RandomNumberGenerator) {
-    let millis = UInt64(truncatingIfNeeded: max(0, time.milliseconds)) & 0xffff_ffff_ffff
-    let fraction = UInt64(max(0, time.microseconds - time.milliseconds * 1_000)) * 4_096 / 1_000
-    high = millis << 16 | 0x7000 | fraction & 0xfff
-    let random: UInt64 = generator.next()
-    low = random & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000
+    self.init(at: time, random: generator.next())
   }
 
   public init(at time: Timestamp) {
-    var generator = SystemRandomNumberGenerator()
-    self.init(at: time, using: &generator)
+    self.init(at: time, random: .random(in: .min ... .max))
+  }
+
+  private init(at time: Timestamp, random: UInt64) {
+    let millis = UInt64(truncatingIfNeeded: max(0, time.milliseconds)) & 0xffff_ffff_ffff
+    let fraction = UInt64(max(0, time.microseconds - time.milliseconds * 1_000)) * 4_096 / 1_000
+    high = millis << 16 | 0x7000 | fraction & 0xfff
+    low = random & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000
   }
 
   /// Nil unless `text` is this kind's prefix, an underscore, and 26 characters of TypeID's base 32.

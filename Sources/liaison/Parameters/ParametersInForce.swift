@@ -46,11 +46,10 @@ final class ParametersInForce: Sendable {
         for await _ in self.wake { await self.refresh() }
       }
       group.addTask {
+        // Asked every second, not slept until: a nearer change may be applied meanwhile, and the clock may be set.
         while !Task.isCancelled {
-          let next = self.state.withLock { $0.nextChange }
-          let wait = next.map { min(max($0 - self.now(), .milliseconds(1)), .seconds(60)) } ?? .seconds(60)
-          do { try await Task.sleep(for: wait) } catch { return }
-          if let next, next <= self.now() { await self.refresh() }
+          do { try await Task.sleep(for: .seconds(1)) } catch { return }
+          if let next = self.state.withLock({ $0.nextChange }), next <= self.now() { await self.refresh() }
         }
       }
       await group.next()
