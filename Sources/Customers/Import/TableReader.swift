@@ -1,3 +1,4 @@
+import Channels
 import Foundation
 
 /// One row of a file, or why it cannot be read.

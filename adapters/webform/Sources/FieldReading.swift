@@ -149,28 +149,4 @@ enum PhoneText {
     return (5...15).contains(digits)
       && rest.utf8.allSatisfy { (0x30...0x39).contains($0) || "-() ./".utf8.contains($0) }
   }
-
-  /// E.164 with `+`, or nil where none can be made: a local number without its area code, a service number.
-  ///
-  /// For country code 86 an eleven-digit 1… is a mobile number; a leading 0 is the trunk prefix elsewhere, too.
-  static func e164(_ text: String, countryCode: String) -> String? {
-    let digits = String(text.filter { $0.isASCII && $0.isNumber })
-    var number: String
-    if text.hasPrefix("+") {
-      number = digits
-    } else if digits.hasPrefix("00") {
-      number = String(digits.dropFirst(2))
-    } else if countryCode == "86", digits.hasPrefix("1"), digits.utf8.count == 11 {
-      number = countryCode + digits
-    } else if countryCode == "86", digits.hasPrefix("861"), digits.utf8.count == 13 {
-      number = digits
-    } else if digits.hasPrefix("0") {
-      number = countryCode + digits.dropFirst()
-    } else {
-      return nil
-    }
-    guard (8...15).contains(number.utf8.count), !number.hasPrefix("0") else { return nil }
-    number = "+" + number
-    return number
-  }
 }

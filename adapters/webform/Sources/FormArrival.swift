@@ -46,7 +46,7 @@ struct FormArrival {
   private func from(_ countryCode: String) -> Address? {
     func phone() -> Address? {
       value(claiming: .phone).map { raw in
-        Address(kind: .phone, canonical: PhoneText.e164(raw, countryCode: countryCode) ?? raw, raw: raw)
+        Address(kind: .phone, canonical: NumberPlan(countryCode: countryCode).e164(raw) ?? raw, raw: raw)
       }
     }
     func email() -> Address? {
@@ -87,7 +87,7 @@ struct FormArrival {
       if let fact = field.claim, field.kind != .file {
         let value =
           switch fact {
-          case .phone: PhoneText.e164(answer.text, countryCode: countryCode) ?? answer.text
+          case .phone: NumberPlan(countryCode: countryCode).e164(answer.text) ?? answer.text
           case .email: answer.text.lowercased()
           default: answer.text
           }

@@ -56,7 +56,7 @@ extension WebFormAdapter {
     let text = trimmed(FieldReading.halfWidth(text))
     if FieldReading.isMailbox(text) { return Address(kind: .email, canonical: text.lowercased(), raw: text) }
     guard PhoneText.isPlausible(text) else { return nil }
-    let canonical = PhoneText.e164(text, countryCode: configuration.countryCode) ?? text
+    let canonical = NumberPlan(countryCode: configuration.countryCode).e164(text) ?? text
     return Address(kind: .phone, canonical: canonical, raw: text)
   }
 }

@@ -71,7 +71,7 @@ import Testing
     ("+44 20 7946 0000", "+442079460000"), ("66551234", nil), ("95588", nil),
   ])
   func `a phone number gets its E.164 form where one can be made`(_ raw: String, _ canonical: String?) {
-    #expect(PhoneText.e164(raw, countryCode: "86") == canonical)
+    #expect(NumberPlan(countryCode: "86").e164(raw) == canonical)
   }
 
   @Test(arguments: [

@@ -4,7 +4,7 @@ import Channels
 public struct FaxConfiguration: Sendable {
   public var channel: ContactChannel
   public var servers: [FaxServer]
-  public var plan = NumberPlan()
+  public var plan = NumberPlan(areaCode: "10")
   /// What the CallIDPattern lines of the modems mean.
   public var callIDs = CallIDOrder.standard
   /// Largest fax taken from recvq.

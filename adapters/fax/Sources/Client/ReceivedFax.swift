@@ -53,10 +53,10 @@ struct ReceivedFax: Sendable {
 
   func arrival(on channel: ContactChannel, reading: FaxReading, extras: Extras) -> Arrival {
     let origin = origin(reading)
-    var from = origin.caller.map(plan.address)
+    var from = origin.caller.map(plan.faxAddress)
     // Without a caller number the sender's own word is better than nothing, and is marked as such.
     let fromTSI = from == nil
-    if from == nil, let tsi = origin.tsi, plan.isNumber(tsi) { from = plan.address(tsi) }
+    if from == nil, let tsi = origin.tsi, plan.e164(tsi) != nil { from = plan.faxAddress(tsi) }
     let payload: Arrival.Payload
     if reading.readablePages == 0 {
       let fault = reading.faults.first ?? TIFFFault(.empty, "no pages")
@@ -66,14 +66,14 @@ struct ReceivedFax: Sendable {
     }
     return Arrival(
       channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: from,
-      to: origin.did.map(plan.address), receivedAt: receivedAt, payload: payload, raw: bytes)
+      to: origin.did.map(plan.faxAddress), receivedAt: receivedAt, payload: payload, raw: bytes)
   }
 
   /// A fax beyond the limit: it stays where it is, and somebody is told.
   func tooLarge(_ channel: ContactChannel, _ limit: Int) -> Arrival {
     let text = "\(row.file) on \(server) has \(row.bytes ?? 0) bytes, at most \(limit) are fetched; it stays in recvq"
     return Arrival(
-      channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: row.caller.map(plan.address),
+      channel: channel, wireKey: ReceivedFax.wireKey(server: server, row: row), from: row.caller.map(plan.faxAddress),
       to: nil, receivedAt: receivedAt, payload: .unreadable(.init(code: "too-large", text: text)), raw: Array(text.utf8)
     )
   }
@@ -115,11 +115,11 @@ struct ReceivedFax: Sendable {
     if extras.text != nil { note("fax.text_source", "recognition") }
 
     var claims: [Claim] = []
-    if let caller = origin.caller { claims.append(Claim(.phone, plan.canonical(caller), source: .wire)) }
+    if let caller = origin.caller { claims.append(Claim(.phone, plan.e164(caller) ?? caller, source: .wire)) }
     if let name = origin.callerName { claims.append(Claim(.name, name, source: .wire)) }
     if let tsi = origin.tsi {
-      let canonical = plan.canonical(tsi)
-      if plan.isNumber(tsi) {
+      let canonical = plan.e164(tsi) ?? tsi
+      if plan.e164(tsi) != nil {
         if !claims.contains(where: { $0.value == canonical }) { claims.append(Claim(.phone, canonical, source: .wire)) }
       } else {
         claims.append(Claim(.company, tsi, source: .wire))

@@ -274,7 +274,7 @@ actor ServerWatch {
     var all = extras
     let sender = fax.origin(reading).caller ?? fax.origin(reading).tsi
     all.repeats = recent.note(
-      key, sender: sender.map(configuration.plan.canonical), at: fax.receivedAt,
+      key, sender: sender.map { configuration.plan.e164($0) ?? $0 }, at: fax.receivedAt,
       pages: reading.pages.compactMap(\.fingerprint))
     return fax.arrival(on: configuration.channel, reading: reading, extras: all)
   }
@@ -291,7 +291,7 @@ actor ServerWatch {
     let ended = row.time.map { Timestamp(seconds: $0) }
     let report = outcome.report(
       wireIdentity: tag, peerID: "\(server.name)/\(row.id)",
-      recipient: row.external.isEmpty ? nil : configuration.plan.address(row.external), status: row.status,
+      recipient: row.external.isEmpty ? nil : configuration.plan.faxAddress(row.external), status: row.status,
       happenedAt: ended)
     let raw =
       "job \(row.id) state \(row.state.rawValue) pages \(row.pagesSent)/\(row.pagesTotal) dials \(row.dials) "

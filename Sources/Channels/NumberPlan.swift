@@ -1,13 +1,16 @@
-import Channels
-
 /// What a number on the wire is: a subscriber anywhere (E.164), a service number of ours or another's, or a name.
+///
+/// Every room that reads a number reads it by this plan, so that one line written in many ways is one address.
 ///
 /// Checks run in this order, because a general parser takes service codes for subscribers (95588 "is" +8695588, and
 /// 1065795588 a landline in Beijing): letters → name; 3–6 digits, 106…, 95…/96… → service code; then mobile, landline
-/// and international forms. What fits none keeps its raw text as canonical. Pure. Source: specs/sms.md §9.
+/// and international forms. What fits none keeps its raw text as canonical. Pure.
+/// Source: ITU-T E.164 §6.1; specs/sms.md §9; specs/fax.md §8 (`55550199` at home in area 10).
 public struct NumberPlan: Hashable, Sendable {
   /// Without `+`, for example `86`.
   public var countryCode: String
+  /// Added to numbers of 7 or 8 digits, without the trunk prefix, for example `10`; nil leaves such numbers as they are.
+  public var areaCode: String?
   /// What is dialled before an area code at home, usually `0`; empty if the country has none.
   public var trunkPrefix: String
   /// What is dialled before a country code.
@@ -16,16 +19,28 @@ public struct NumberPlan: Hashable, Sendable {
   public var serviceCodePrefixes: [String]
 
   public init(
-    countryCode: String = "86", trunkPrefix: String = "0", internationalPrefix: String = "00",
+    countryCode: String = "86", areaCode: String? = nil, trunkPrefix: String = "0", internationalPrefix: String = "00",
     serviceCodePrefixes: [String] = ["106", "95", "96"]
   ) {
     self.countryCode = countryCode
+    self.areaCode = areaCode
     self.trunkPrefix = trunkPrefix
     self.internationalPrefix = internationalPrefix
     self.serviceCodePrefixes = serviceCodePrefixes
   }
 
   public static let china = NumberPlan()
+
+  /// The E.164 form with `+`; nil for service numbers, names, and what has none.
+  public func e164(_ raw: String) -> String? {
+    let address = address(raw)
+    return address.kind == .phone && address.canonical.hasPrefix("+") ? address.canonical : nil
+  }
+
+  /// A number at which a fax machine answers, or answers perhaps.
+  public func faxAddress(_ raw: String) -> Address {
+    Address(kind: .fax, canonical: e164(raw) ?? raw, raw: raw)
+  }
 
   /// `international` is what the wire itself says (TON 1).
   public func address(_ raw: String, international: Bool = false) -> Address {
@@ -35,15 +50,19 @@ public struct NumberPlan: Hashable, Sendable {
     let digits = plus ? String(folded.dropFirst()) : folded
     guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
       // A name in letters has no number; compared as written but for its case.
-      let name = raw.trimmed
+      let name = raw.trimmingBlanks
       return Address(kind: .shortCode, canonical: name.isEmpty ? raw : name.lowercased(), raw: raw)
     }
     var national = digits
     var abroad = false
+    // What is written with a prefix is meant as a full number, also where its area is not known here.
+    var isFull = false
     if plus {
       (national, abroad) = split(digits)
+      isFull = true
     } else if !internationalPrefix.isEmpty, digits.hasPrefix(internationalPrefix), digits.count > 8 {
       (national, abroad) = split(String(digits.dropFirst(internationalPrefix.count)))
+      isFull = true
     } else if digits.hasPrefix(countryCode), isNational(String(digits.dropFirst(countryCode.count))) {
       national = String(digits.dropFirst(countryCode.count))
     } else if international, !isServiceCode(digits), !isNational(digits) {
@@ -58,6 +77,15 @@ public struct NumberPlan: Hashable, Sendable {
     if isServiceCode(national) { return Address(kind: .shortCode, canonical: national, raw: raw) }
     if let subscriber = subscriber(national) {
       return Address(kind: .phone, canonical: "+" + countryCode + subscriber, raw: raw)
+    }
+    if let areaCode, !isFull, (7...8).contains(national.count), let first = national.first, ("2"..."9").contains(first)
+    {
+      return Address(kind: .phone, canonical: "+" + countryCode + areaCode + national, raw: raw)
+    }
+    let hasTrunk = !trunkPrefix.isEmpty && national.hasPrefix(trunkPrefix)
+    let bare = hasTrunk ? String(national.dropFirst(trunkPrefix.count)) : national
+    if isFull || hasTrunk, (8...15).contains(countryCode.count + bare.count), bare.first != "0" {
+      return Address(kind: .phone, canonical: "+" + countryCode + bare, raw: raw)
     }
     // Too long for this country and not marked: a full international number, as SMPP peers often send it bare.
     if (11...15).contains(digits.count), digits.first != "0", !digits.hasPrefix(countryCode) {
@@ -112,5 +140,15 @@ public struct NumberPlan: Hashable, Sendable {
       }
     }
     return String(out)
+  }
+}
+
+extension String {
+  /// Without blanks at either end.
+  public var trimmingBlanks: String {
+    var view = self[...]
+    while let first = view.first, first.isWhitespace { view = view.dropFirst() }
+    while let last = view.last, last.isWhitespace { view = view.dropLast() }
+    return String(view)
   }
 }
