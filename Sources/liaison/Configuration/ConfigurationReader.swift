@@ -174,6 +174,29 @@ final class ConfigurationReader {
     return nil
   }
 
+  /// A secret that must be there; empty if it is not, which is told.
+  func requiredSecret(_ key: String) -> String {
+    if mapping?[key] == nil { problem(line, "\(shown(key)) is required") }
+    return secret(key) ?? ""
+  }
+
+  /// A mapping whose keys are data, in the order of the file: keyword → category, code → meaning.
+  func words(_ key: String) -> [(key: String, value: String)] {
+    note(key)
+    guard let node = mapping?[key], node.scalar?.string != "" else { return [] }
+    guard let words = node.mapping else {
+      problem(node.mark?.line, "\(shown(key)): expected keys and values")
+      return []
+    }
+    return words.compactMap { word, value in
+      guard let word = word.scalar?.string, let text = value.scalar?.string, !text.isEmpty else {
+        problem(value.mark?.line, "\(shown(key)): expected plain keys and values")
+        return nil
+      }
+      return (word, text)
+    }
+  }
+
   // MARK: Structure
 
   func section<Value>(_ key: String, _ read: (ConfigurationReader) -> Value) -> Value {

@@ -98,6 +98,10 @@ struct Daemon {
     routes += RecordResources(database: database, cursors: cursors).routes
     routes += ImportResources(importer: Importer(database: database, now: now)).routes
     routes += WebhookResources(database: database, dispatcher: webhooks, mayAllowInternal: false).routes
+    routes +=
+      SMSPreviewResources(
+        channels: channels.compactMap { wired in wired.textCosts.map { (wired.adapter.channel.name, $0) } }
+      ).routes
     routes.append(Description.serving(version: liaisonVersion, routes: routes))
     let metrics = RequestMetrics(registry)
     let ready = ReadyGate(listeners: 3, now: now)

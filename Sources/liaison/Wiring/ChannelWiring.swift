@@ -43,6 +43,8 @@ struct WiredChannel: Sendable {
   var adminMounts: [Mount] = []
   /// The ways out through this channel; empty where it only receives.
   var outbound: [OutboundLink] = []
+  /// What a text would cost on one of its links; nil where texts cost nothing.
+  var textCosts: SMSPreviewResources.Costs?
   /// Nil where there are no calls to control.
   var callControl: (any CallControl)?
 }

@@ -70,12 +70,7 @@ public final class SMSAdapter: ChannelAdapter {
         )
       }
     case .cmpp(let settings, let endpoint, let connections):
-      var profile = link.profile
-      profile.defaultAlphabet = .ascii
-      // CMPP has numbers only for these; what CMPP cannot say must not be chosen.
-      profile.codings = link.profile.codings.filter { CMPPFormat.format(of: $0) != nil }
-      if profile.codings.isEmpty { profile.codings = [.ascii, .ucs2] }
-      if profile.method != .udh16 { profile.method = .udh8 }
+      let profile = profile(of: link)
       let description = WireLink<CMPPDialect>.Description(
         name: link.name, weight: link.weight, endpoint: endpoint, settings: link.settings, profile: profile,
         reportsDelivery: link.reportsDelivery, answersQueries: false, idRule: link.messageIDs,
@@ -94,6 +89,17 @@ public final class SMSAdapter: ChannelAdapter {
         name: link.name, weight: link.weight, settings: settings, profile: link.profile,
         defaultSender: link.defaultSender, wallClock: wallClock)
     }
+  }
+
+  /// As the link's protocol can write it: CMPP has numbers only for some codings, and what it cannot say is not chosen.
+  private static func profile(of link: SMSConfiguration.Link) -> TextProfile {
+    guard case .cmpp = link.kind else { return link.profile }
+    var profile = link.profile
+    profile.defaultAlphabet = .ascii
+    profile.codings = link.profile.codings.filter { CMPPFormat.format(of: $0) != nil }
+    if profile.codings.isEmpty { profile.codings = [.ascii, .ucs2] }
+    if profile.method != .udh16 { profile.method = .udh8 }
+    return profile
   }
 
   // MARK: Life
@@ -348,9 +354,11 @@ public final class SMSAdapter: ChannelAdapter {
   }
 
   /// What `text` costs on the named link, or on the first; nil if there is no such link.
-  public func preview(_ text: String, link name: String? = nil) throws(Segmentation.Failure) -> TextPreview? {
+  public func preview(
+    _ text: String, link name: String? = nil, optOutLine: Bool = false
+  ) throws(Segmentation.Failure) -> TextPreview? {
     guard let link = name == nil ? configuration.links.first : configuration.links.first(where: { $0.name == name })
     else { return nil }
-    return try TextPreview(of: text, on: link.profile)
+    return try TextPreview(of: text, on: Self.profile(of: link), link: link.name, optOutLine: optOutLine)
   }
 }

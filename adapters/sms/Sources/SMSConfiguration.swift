@@ -11,6 +11,10 @@ public struct SMSConfiguration: Sendable {
 
     /// `[a-z0-9-]{1,40}`, unique within the channel; scopes message ids.
     public var name: String
+    public static func isName(_ text: String) -> Bool {
+      (1...40).contains(text.utf8.count)
+        && text.utf8.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d }
+    }
     /// Share of the traffic among links that are up; 0: only when no other is.
     public var weight: Int
     public var kind: Kind

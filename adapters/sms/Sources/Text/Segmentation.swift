@@ -38,6 +38,8 @@ public struct Segmentation: Hashable, Sendable {
   public var chargedParts: Int
   /// Septets, UTF-16 units or octets of the whole text.
   public var units: Int
+  /// Of these, in the last part.
+  public var unitsInLastPart: Int
 
   /// Units that fit one short message alone, and one part of several.
   public static func limits(of coding: TextCoding, method: Method) -> (single: Int, part: Int) {
@@ -68,10 +70,11 @@ public struct Segmentation: Hashable, Sendable {
     let limits = Self.limits(of: coding, method: method)
     let atoms = Atoms(text: text, coding: coding)
     units = atoms.units
-    let cut = atoms.cut(single: limits.single, part: limits.part)
+    let (cut, last) = atoms.cut(single: limits.single, part: limits.part)
+    unitsInLastPart = last
     var charged = cut.count
     if let counted {
-      charged = Atoms(text: counted, coding: coding).cut(single: limits.single, part: limits.part).count
+      charged = Atoms(text: counted, coding: coding).cut(single: limits.single, part: limits.part).octets.count
     }
     chargedParts = charged
     guard max(charged, cut.count) <= min(maximumParts, 255) else { throw .tooManyParts(max(charged, cut.count)) }
@@ -124,9 +127,9 @@ public struct Segmentation: Hashable, Sendable {
       }
     }
 
-    /// Octets of each part; one entry, perhaps 0, if all fits a single message.
-    func cut(single: Int, part: Int) -> [Int] {
-      if units <= single { return [pieces.reduce(0) { $0 + $1.octets }] }
+    /// Octets of each part (one entry, perhaps 0, if all fits a single message), and the units of the last.
+    func cut(single: Int, part: Int) -> (octets: [Int], unitsInLast: Int) {
+      if units <= single { return ([pieces.reduce(0) { $0 + $1.octets }], units) }
       var out: [Int] = []
       var unitsUsed = 0
       var octets = 0
@@ -140,7 +143,7 @@ public struct Segmentation: Hashable, Sendable {
         octets += piece.octets
       }
       out.append(octets)
-      return out
+      return (out, unitsUsed)
     }
   }
 }
