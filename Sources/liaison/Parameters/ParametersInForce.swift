@@ -3,9 +3,11 @@ import ContactModel
 import Foundation
 import Intake
 import Logging
+import Outbound
 import Store
 import Synchronization
 import WebForms
+import Yams
 
 /// The business parameters as they hold now, read by everybody without waiting and swapped without a restart.
 ///
@@ -14,6 +16,7 @@ final class ParametersInForce: Sendable {
   struct Snapshot: Sendable {
     var intake: IntakeParameters
     var forms: FormCatalogue
+    var purposes: PurposeProfile
     var nextChange: Timestamp?
   }
   private let state: Mutex<Snapshot>
@@ -33,6 +36,8 @@ final class ParametersInForce: Sendable {
   }
 
   var intake: IntakeParameters { state.withLock { $0.intake } }
+  /// What the bank and its law allow per purpose.
+  var purposes: PurposeProfile { state.withLock { $0.purposes } }
   var forms: FormCatalogue { state.withLock { $0.forms } }
 
   /// Keeps the snapshot current until cancelled.
@@ -84,6 +89,14 @@ extension ParametersInForce.Snapshot {
         version: categories.reduce(0) { $0 + $1.version }),
       forms: FormCatalogue(
         try forms.filter { !$0.retired }.map { try FormDefinition.read($0.body, source: "form \($0.code)") }),
+      purposes: try purposes(connection, at: time),
       nextChange: try connection.nextParameterChange(after: time))
+  }
+
+  private static func purposes(_ connection: any Connection, at time: Timestamp) throws -> PurposeProfile {
+    let kept = try connection.parameters("purpose_profile", inForceAt: time).first { $0.code == "default" }
+    guard let kept else { return try PurposeProfileText.shipped().profile(version: "shipped", zones: ZoneCatalog()) }
+    return try YAMLDecoder().decode(PurposeProfileText.self, from: kept.body)
+      .profile(version: "purpose_profile-\(kept.version)", zones: ZoneCatalog())
   }
 }
