@@ -187,7 +187,9 @@ let package = Package(
       name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
       path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
-      name: "EmailTests", dependencies: ["Email", "Channels", nioCore, nioPosix], path: "adapters/email/Tests",
+      name: "EmailTests",
+      dependencies: ["Email", "ChannelConformance", "LiaisonForTests", "Channels", nioCore, nioPosix],
+      path: "adapters/email/Tests",
       swiftSettings: strict),
     .testTarget(
       name: "SMSTests",

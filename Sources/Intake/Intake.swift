@@ -19,6 +19,8 @@ public final class Intake: Sendable {
     public var lanes = 64
     /// Kept arrivals waiting in memory for a lane; more wait in the store.
     public var laneDepth = 64
+    /// Machines' messages taken in an hour from one sender and to one request; more are set aside.
+    public var automaticPerHour = 20
     public init() {}
   }
 

@@ -4,6 +4,11 @@ import Customers
 import Logging
 import Store
 
+/// What an adapter calls the digest by which a copy of a message is recognised in another mailbox.
+enum ContentIdentity {
+  static let property = "content.identity"
+}
+
 extension Intake {
   /// Turns one kept arrival into a contact of a request, or sets it aside with the reason. False if the store could
   /// do neither now: it stays in work and must be tried again.
@@ -62,7 +67,7 @@ extension Intake {
     let read = try await database.read { connection in
       (
         facts: try connection.tieFacts(for: evidence),
-        thread: try connection.thread(of: message)
+        thread: try connection.thread(of: message, from: kept.from)
       )
     }
     let decision = tie(evidence, of: contactID, given: read.facts, decision: DecisionID(at: time), at: time)
@@ -75,31 +80,59 @@ extension Intake {
     let summary = message.subject.flatMap { $0.isEmpty ? nil : $0 } ?? String(message.text.prefix(120))
     let deadline = time + .seconds(category.respondWithinMinutes * 60)
     let request: Routing.RoutedRequest
+    var chain = Contact.Chain()
     switch read.thread {
-    case .belongs(let id, let why) where !message.isAutomatic || why == "signed token":
-      request = .joins(id, why: why, deadline: deadline)
-    case .belongs, .none:
-      request = .opens(
-        ServiceRequest(
-          id: ServiceRequestID(at: time), reference: kept.reference, customerNo: customerNo, start: kept.receivedAt,
-          summary: summary, content: message.text, status: .open, severity: category.severity,
-          urgency: category.urgency, category: category.code, queue: category.queue, nextDeadline: deadline,
-          channel: kept.channel))
+    case .belongs(let id, let why, _) where message.isAutomatic: request = .accompanies(id, why: why)
+    case .belongs(let id, let why, _): request = .joins(id, why: why, deadline: deadline)
+    case .follows, .none:
+      if case .follows(let earlier, _) = read.thread { chain.related = earlier }
+      request =
+        message.isAutomatic
+        ? .none
+        : .opens(
+          ServiceRequest(
+            id: ServiceRequestID(at: time), reference: kept.reference, customerNo: customerNo, start: kept.receivedAt,
+            summary: summary, content: message.text, status: .open, severity: category.severity,
+            urgency: category.urgency, category: category.code, queue: category.queue, nextDeadline: deadline,
+            channel: kept.channel))
     }
-    let contact = Contact(
+    var contact = Contact(
       id: contactID, customerNo: customerNo, channel: kept.channel, direction: .inbound, initiation: .inbound,
       from: kept.from ?? claimedAddress(message), to: kept.to, language: message.language, summary: summary,
       content: message.fullText ?? message.text, category: category.code, queue: category.queue,
-      identity: IdentityTie(zone: decision.zone, decision: decision.decisionId),
+      identity: IdentityTie(zone: decision.zone, decision: decision.decisionId), chain: chain,
       providerID: message.thread.ownID ?? kept.wireKey, arrival: kept.id, late: kept.late,
       times: .init(received: kept.receivedAt, stored: kept.storedAt, identified: time, enqueued: time))
+    if message.isAutomatic {
+      // Nobody is asked to work on it.
+      contact.state = .closed
+      contact.disposition = "automatic"
+      contact.times.closed = time
+    }
+    var detail = Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })
+    for (key, value) in read.thread.detail { detail[key] = value }
+    let contentKey = detail[ContentIdentity.property]
     let routing = Routing(
       arrival: kept.id, contact: contact, request: request, identity: decision, classification: classification,
       consents: message.consents, messageIDs: message.thread.ownID.map { [$0] } ?? [],
-      detail: try JSONText.encode(
-        Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })))
+      detail: try JSONText.encode(detail), contentKey: contentKey)
     let routedAt = now()
-    try await database.write { _ = try $0.route(routing, at: routedAt) }
+    let limit = options.automaticPerHour
+    try await database.write { transaction in
+      if let contentKey, try transaction.addCopy(of: contentKey, kept, at: routedAt) != nil { return }
+      if message.isAutomatic {
+        let count = try transaction.countAutomatic(
+          routing.automaticSubjects(sender: kept.from?.canonical), on: kept.channel, at: routedAt)
+        if count > limit, try !transaction.wasReleased(kept.id) {
+          return try transaction.quarantine(
+            kept.id, code: "automatic-flood",
+            reason:
+              "message \(count) of a machine within an hour from one sender or to one request; \(limit) are taken",
+            at: routedAt)
+        }
+      }
+      _ = try transaction.route(routing, at: routedAt)
+    }
   }
 
   /// A form has no wire address; the first claimed one stands for it.
@@ -122,26 +155,11 @@ enum IntakeFault: Error, CustomStringConvertible {
   }
 }
 
-/// Which request a message belongs to.
-enum ThreadLink: Sendable, Hashable {
-  case belongs(ServiceRequestID, why: String)
-  case none
-}
-
-extension Connection {
-  /// The strongest link first: our signed token, then the ids it refers to. A claimed token alone binds nothing here,
-  /// because it can be forged. Source: specs/email.md §6.
-  func thread(of message: InboundMessage) throws -> ThreadLink {
-    if let token = message.thread.signedToken, let id = ServiceRequestID(token),
-      let request = try serviceRequest(id), request.status != .closed
-    {
-      return .belongs(id, why: "signed token")
-    }
-    if let id = try request(referredToBy: message.thread.references), let request = try serviceRequest(id),
-      request.status != .closed
-    {
-      return .belongs(id, why: "reference")
-    }
-    return .none
+extension Routing {
+  /// Under what a machine's message is counted: some answer under a new address each time, but to the same request.
+  fileprivate func automaticSubjects(sender: String?) -> [String] {
+    var subjects = [sender ?? ""]
+    if case .accompanies(let id, _) = request { subjects.append(id.description) }
+    return subjects
   }
 }

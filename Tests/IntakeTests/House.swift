@@ -62,7 +62,7 @@ final class House: Sendable {
     set(&options)
     return Intake(
       database: database, bodies: bodies, parameters: { parameters },
-      reference: { id, _ in "R-\(id.description.suffix(10))" }, now: { self.now }, options: options,
+      reference: { id, _ in "R-\(id.description.suffix(10).uppercased())" }, now: { self.now }, options: options,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   }
 

@@ -102,7 +102,8 @@ extension Acceptance {
     await house.close()
   }
 
-  @Test func `a reply joins the request it refers to, an automatic one and a reply to a closed one do not`()
+  @Test
+  func `a reply joins the request it refers to, a machine's stands beside it, and one to a closed one opens anew`()
     async throws
   {
     let house = try await House()
@@ -117,10 +118,13 @@ extension Acceptance {
           .stored)
       try await house.routed(2)
       #expect(try await house.contact(of: reply)?.request.id == request.id)
+      let now = try #require(try await house.contact(of: reply)).request
       let automatic = try #require(
         await intake.accept(house.arrival("我在休假", thread: .init(references: ["<1@bank>"]), automatic: true)).stored)
       try await house.routed(3)
-      #expect(try await house.contact(of: automatic)?.request.id != request.id)
+      let beside = try #require(try await house.contact(of: automatic))
+      #expect(beside.request.id == request.id && beside.request.version == now.version)
+      #expect(beside.contact.state == .closed && beside.contact.disposition == "automatic")
       let forged = try #require(
         await intake.accept(house.arrival("x", thread: .init(claimedToken: request.id.description))).stored)
       try await house.routed(4)

@@ -113,4 +113,47 @@ private let root = URL(fileURLWithPath: TestBank.shippedParameters).deletingLast
       #expect(page.contains("`\(path)`") || page.contains("`\(shared)`"), "config/README.md has no \(path)")
     }
   }
+
+  @Test func `every key of an e-mail channel stands in the shipped wiring, commented out, and in the page of keys`()
+    throws
+  {
+    let text = try String(contentsOf: root.appendingPathComponent("config/liaison.yaml"), encoding: .utf8)
+    // The example itself, as somebody would take it over: without the marks of its comment.
+    let lines = text.split(separator: "\n").map(String.init)
+    let start = try #require(lines.firstIndex { $0.hasPrefix("  # - kind: email") })
+    let secret = NSTemporaryDirectory() + "liaison-secret-" + UUID().uuidString
+    try "hush".write(toFile: secret, atomically: true, encoding: .utf8)
+    let example = lines[start...].prefix { $0.hasPrefix("  #") && ($0 == lines[start] || !$0.hasPrefix("  # - kind")) }
+      .map { "  " + $0.dropFirst(4) }.filter { !$0.contains("secrets/mailbox") }.joined(separator: "\n")
+      .replacing(try Regex("\\{file: [^}]*\\}"), with: "{file: \(secret)}")
+    let yaml = least + "channels:\n" + example + "\n"
+    let (configuration, paths) = try Configuration.read(yaml, file: "liaison.yaml", environment: [:])
+    let wiring = try #require(configuration.channels.first?.wiring as? EmailWiring)
+    #expect(wiring.mailboxes.first?.grant?.clientSecret == "hush")
+    let page = try String(contentsOf: root.appendingPathComponent("config/README.md"), encoding: .utf8)
+    for path in paths.sorted() {
+      let key = path.split(separator: ".").last.map(String.init) ?? path
+      #expect(text.contains("\(key):"), "config/liaison.yaml has no \(path)")
+      #expect(page.contains("`\(path)`"), "config/README.md has no \(path)")
+    }
+  }
+
+  @Test(arguments: [
+    ("{kind: email, name: m, mailbox: nobody, delivery: {}}", "nobody is no mail address"),
+    ("{kind: email, name: m, mailbox: a+b@c.example, delivery: {}}", "is no mail address"),
+    ("{kind: email, name: m, mailbox: a@c.example}", "needs delivery, mailboxes or submission"),
+    ("{kind: email, name: m, mailbox: a@c.example, delivery: {require_tls: true}}", "TLS needs a certificate"),
+    ("{kind: email, name: m, mailbox: a@c.example, delivery: {wire: uucp}}", "uucp is none of lmtp, smtp"),
+    (
+      "{kind: email, name: m, mailbox: a@c.example, mailboxes: [{host: h, user: u, address: a@c.example}]}",
+      "either password or oauth2"
+    ),
+    ("{kind: email, name: m, mailbox: a@c.example, submission: {host: h, password: x}}", "does not stand in this file"),
+    ("{kind: email, name: m, mailbox: a@c.example, delivery: {}, base_path: /x}", "unknown key channels[].base_path"),
+  ])
+  func `a wrong e-mail channel is told what is wrong`(_ channel: String, _ says: String) {
+    let found = problems(least + "channels: [\(channel)]\n").map(\.text)
+    let wanted = says.replacing("[]", with: "")
+    #expect(found.contains { $0.contains(wanted) }, "\(found)")
+  }
 }

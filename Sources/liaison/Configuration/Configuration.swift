@@ -45,6 +45,7 @@ struct Configuration: Sendable {
   struct IntakeWiring: Sendable {
     var lateAfter: Duration
     var lanes: Int
+    var automaticPerHour: Int
   }
 
   /// One entry of `channels`.
@@ -81,7 +82,8 @@ struct Configuration: Sendable {
       intake: root.section("intake") { reader in
         IntakeWiring(
           lateAfter: reader.duration("late_after", default: .seconds(300)),
-          lanes: reader.integer("lanes", default: 64, in: 1...1_024))
+          lanes: reader.integer("lanes", default: 64, in: 1...1_024),
+          automaticPerHour: reader.integer("automatic_per_hour", default: 20, in: 0...1_000_000))
       },
       secretFile: root.string("secret_file"),
       parameterDirectory: root.string("parameters"),

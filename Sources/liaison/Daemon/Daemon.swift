@@ -61,10 +61,12 @@ struct Daemon {
     var intakeOptions = Intake.Options()
     intakeOptions.lateAfter = configuration.intake.lateAfter
     intakeOptions.lanes = configuration.intake.lanes
+    intakeOptions.automaticPerHour = configuration.intake.automaticPerHour
     let intake = Intake(
       database: database, bodies: bodies, parameters: { parameters.intake },
       reference: { id, channel in
-        channel.kind == .webform ? ReferenceNumber(for: id, key: referenceKey).description : nil
+        channel.kind == .webform || channel.kind == .email
+          ? ReferenceNumber(for: id, key: referenceKey).description : nil
       }, now: now, options: intakeOptions, logger: logger)
     let desk = Desk(database: database, now: now, logger: logger)
     let accept: ChannelAdapter.Accept = { arrival in
@@ -84,6 +86,8 @@ struct Daemon {
     }
     let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
     let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
+
+    let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
 
     let registry = OpenMetricsRegistry()
     MetricsSystem.bootstrap(registry)
@@ -164,6 +168,12 @@ struct Daemon {
         try await dispatcher.run()
       } onShutdown: {
         dispatcher.beginDrain()
+      })
+    services.append(
+      Running("health") {
+        await health.run()
+      } onShutdown: {
+        health.stop()
       })
     services += [api.certificates, forms.certificates].compactMap { $0 }
     services += [admin, api.listener, forms.listener]

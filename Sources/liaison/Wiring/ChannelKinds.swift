@@ -3,6 +3,7 @@ enum ChannelKinds {
   static let all: KeyValuePairs<String, any ChannelWiring.Type> = [
     "webform": WebFormWiring.self,
     "sms": SMSWiring.self,
+    "email": EmailWiring.self,
   ]
 
   static var names: [String] { all.map(\.key) }

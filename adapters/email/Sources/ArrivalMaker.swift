@@ -28,17 +28,38 @@ struct ArrivalMaker: Sendable {
   }
 
   static func contentHash(_ raw: [UInt8]) -> String {
+    hex(SHA256.hash(data: raw))
+  }
+
+  /// What a mail says, by digest: the same in every mailbox it reached, whatever servers on the way put above it or how
+  /// they encoded it. Nil without a Message-ID: then two equal mails may be two.
+  static func contentIdentity(_ mail: ReadMail) -> String? {
+    guard !mail.messageID.isEmpty else { return nil }
+    var hash = SHA256()
+    for part in [mail.messageID, mail.from.lowercased(), mail.date, mail.subject, mail.text, mail.html ?? ""] {
+      let bytes = Array(part.utf8)
+      hash.update(data: Array("\(bytes.count):".utf8))
+      hash.update(data: bytes)
+    }
+    for attachment in mail.attachments {
+      hash.update(data: Array("\(attachment.bytes.count):\(attachment.name):".utf8))
+      hash.update(data: attachment.bytes)
+    }
+    return hex(hash.finalize())
+  }
+
+  private static func hex(_ digest: SHA256.Digest) -> String {
     let digits = Array("0123456789abcdef".utf8)
-    return String(
-      decoding: SHA256.hash(data: raw).flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    return String(decoding: digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
 
   func arrival(
     raw: [UInt8], wireKey: String?, envelope: MailSession.Envelope?, mailbox: String, tooLarge: Int?,
-    receivedAt: Timestamp
+    receivedAt: Timestamp, waitingSince: Timestamp? = nil
   ) async -> Arrival {
     var arrival = Arrival(
       channel: channel, wireKey: wireKey, from: nil, to: Self.address(mailbox), receivedAt: receivedAt,
+      waitingSince: waitingSince,
       payload: .unreadable(.init(code: "bad-mime", text: "not read")), raw: raw)
     if let envelope, !envelope.from.isEmpty { arrival.from = Self.address(envelope.from) }
     let mail: ReadMail
@@ -132,6 +153,7 @@ struct ArrivalMaker: Sendable {
     }
     message.isAutomatic =
       mail.isAutomaticAnswer || mail.isReadReceipt || mail.isComplaint || mail.noAnswerReason == "auto-submitted"
+      || mail.noAnswerReason == "loop" && ownAddresses.contains(baseAddress(mail.from))
     var seen: Set<String> = []
     let references = mail.inReplyToIDs + mail.referenceIDs.reversed()
     message.thread = InboundMessage.Thread(
@@ -167,6 +189,7 @@ struct ArrivalMaker: Sendable {
       properties.append(.init("envelope.to", envelope.recipients.joined(separator: ", ")))
     }
     properties.append(.init("content.sha256", Self.contentHash(raw)))
+    if let identity = Self.contentIdentity(mail) { properties.append(.init("content.identity", identity)) }
     if let reason = mail.noAnswerReason { properties.append(.init("no_answer", reason)) }
     if mail.isListMail { properties.append(.init("list", "true")) }
     if mail.isReadReceipt { properties.append(.init("read_receipt", "true")) }

@@ -64,13 +64,17 @@ public final class EmailAdapter: ChannelAdapter {
     var health: Health?
     var lastArrival: Timestamp?
     var lastSubmissionFault: Fault?
+    /// Ends the wait of a channel that only sends.
+    var waiting: AsyncStream<Void>.Continuation?
   }
   private let state = Mutex(State())
 
   /// - Parameter cursors: where the fetchers' cursors are kept; durable at the composition root.
+  /// - Parameter refused: told of what the listener refused before it became an arrival.
   public init(
     settings: EmailSettings, cursors: MailboxCursors = .none, logger: Logger = Logger(label: "email"),
     group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+    refused: @escaping @Sendable (Refusal.Code) -> Void = { _ in },
     now: @escaping @Sendable () -> Timestamp = systemTime
   ) {
     self.settings = settings
@@ -85,7 +89,9 @@ public final class EmailAdapter: ChannelAdapter {
     maker = ArrivalMaker(channel: channel, signer: signer, ownAddresses: own, idHost: settings.composer.idHost)
     let ours = Set(own)
     listener = settings.listener.map {
-      MailListener(settings: $0, group: group, logger: logger, now: now) { ours.contains(baseAddress($0)) }
+      MailListener(settings: $0, group: group, logger: logger, now: now, refused: refused) {
+        ours.contains(baseAddress($0))
+      }
     }
     fetchers = settings.mailboxes.map {
       MailboxFetcher(
@@ -107,7 +113,22 @@ public final class EmailAdapter: ChannelAdapter {
 
   public func run(accept: @escaping Accept) async throws {
     let started = now()
-    state.withLock { $0.started = started }
+    state.withLock { state in
+      state.started = started
+      state.stopped = false
+    }
+    defer { state.withLock { $0.stopped = true } }
+    do {
+      try await receive(accept)
+    } catch {
+      // A cancelled listener has no fault of its own.
+      if !Task.isCancelled { throw error }
+    }
+    // Cancelled to be run again, it goes on sending; drained, it has sent its last.
+    if state.withLock({ $0.draining }) { await submitter?.stop() }
+  }
+
+  private func receive(_ accept: @escaping Accept) async throws {
     let maker = maker
     let now = now
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -124,34 +145,34 @@ public final class EmailAdapter: ChannelAdapter {
           await fetcher.run { fetched in
             let arrival = await maker.arrival(
               raw: fetched.raw, wireKey: fetched.wireKey, envelope: nil, mailbox: address, tooLarge: fetched.tooLarge,
-              receivedAt: now())
+              receivedAt: now(), waitingSince: fetched.waitingSince)
             return await self.noting(accept, arrival)
           }
         }
       }
+      if listener == nil, fetchers.isEmpty { group.addTask { await self.drained() } }
       try await group.waitForAll()
     }
-    if listener == nil, fetchers.isEmpty { await drained() }
-    await submitter?.stop()
-    state.withLock { $0.stopped = true }
   }
 
-  /// A channel that only sends runs until it is told to drain.
+  /// A channel that only sends runs until it is told to drain, or cancelled.
   private func drained() async {
-    let wakeup = drainSignal
-    await withTaskCancellationHandler {
-      for await _ in wakeup.stream { break }
-    } onCancel: {
-      wakeup.continuation.finish()
+    let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+    let isDraining = state.withLock { state in
+      state.waiting = continuation
+      return state.draining
     }
+    if !isDraining { for await _ in stream {} }
   }
-  private let drainSignal = AsyncStream<Void>.makeStream()
 
   public func beginDrain() {
-    state.withLock { $0.draining = true }
+    let waiting = state.withLock { state in
+      state.draining = true
+      return state.waiting
+    }
     listener?.beginDrain()
     for fetcher in fetchers { fetcher.beginDrain() }
-    drainSignal.continuation.finish()
+    waiting?.finish()
   }
 
   // MARK: In
@@ -213,7 +234,8 @@ public final class EmailAdapter: ChannelAdapter {
 
   /// SMTP cannot be asked. What is known comes by itself: a bounce, a delivery report, a reply.
   public func inquire(about dispatch: Dispatch) async -> Submission {
-    .inDoubt(Fault(.unsupported, text: "a mail server cannot be asked what became of a mail"))
+    guard submitter != nil else { return .rejected(Fault(.unsupported, text: "this channel does not send")) }
+    return .inDoubt(Fault(.unsupported, text: "a mail server cannot be asked what became of a mail"))
   }
 
   // MARK: Health

@@ -1,94 +1,10 @@
 import Channels
 import Foundation
+import LiaisonForTests
 import Synchronization
 import Testing
 
 @testable import Email
-
-private let bankMail = "../shared/peers/email/bank-mail.sh"
-private let hasServers =
-  FileManager.default.fileExists(atPath: bankMail)
-  && FileManager.default.isExecutableFile(atPath: "/usr/sbin/postfix")
-  && FileManager.default.isExecutableFile(atPath: "/usr/sbin/dovecot") && geteuid() == 0
-
-/// Postfix and Dovecot on the loopback, stopped when the test lets go of them.
-final class BankMail: Sendable {
-  let directory = FileManager.default.temporaryDirectory.appendingPathComponent("bank-mail-\(UUID().uuidString)")
-  let base: Int
-  private let options: [String]
-
-  init(_ options: String...) throws {
-    base = try Self.freeRange()
-    self.options = options
-    try start()
-  }
-  deinit {
-    // Whatever is left is of no use to anybody.
-    try? crash()
-    try? FileManager.default.removeItem(at: directory)
-  }
-  func start() throws { try run(["start", directory.path, "\(base)"] + options) }
-  func stop() throws { try run(["stop", directory.path]) }
-  /// The mailbox server dies at once, Postfix is stopped.
-  func crash() throws {
-    let file = directory.appendingPathComponent("run/master.pid")
-    let text = try String(contentsOf: file, encoding: .utf8).trimmedBlanks
-    if let process = pid_t(text) { kill(process, SIGKILL) }
-    try FileManager.default.removeItem(at: file)
-    try stop()
-  }
-
-  var smtp: Int { base }
-  var submission: Int { base + 1 }
-  var imap: Int { base + 3 }
-  var imaps: Int { base + 4 }
-  var pop3: Int { base + 5 }
-  var caFile: String { directory.appendingPathComponent("tls/ca.pem").path }
-
-  func files(user: String, folder: String = "") -> [String] {
-    let mail = directory.appendingPathComponent("mail/\(user)/\(folder)")
-    return ["new", "cur"].flatMap {
-      (try? FileManager.default.contentsOfDirectory(atPath: mail.appendingPathComponent($0).path)) ?? []
-    }
-  }
-
-  /// Not by Foundation's Process: that waits until every descendant has gone, and these are daemons.
-  private func run(_ arguments: [String]) throws {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    for descriptor in 0...2 { posix_spawn_file_actions_addopen(&actions, Int32(descriptor), "/dev/null", O_RDWR, 0) }
-    let words = (["/bin/bash", bankMail] + arguments).map { strdup($0) } + [nil]
-    defer { for word in words { free(word) } }
-    var process = pid_t()
-    guard posix_spawn(&process, "/bin/bash", &actions, nil, words, environ) == 0 else { throw POSIXError(.EIO) }
-    var status: Int32 = 0
-    waitpid(process, &status, 0)
-    guard status == 0 else { throw POSIXError(.EIO) }
-  }
-
-  /// Eight ports in a row that are free now.
-  private static func freeRange() throws -> Int {
-    for _ in 0..<50 {
-      let base = Int.random(in: 20_000..<55_000)
-      if (0..<8).allSatisfy({ isFree(base + $0) }) { return base }
-    }
-    throw POSIXError(.EADDRINUSE)
-  }
-  private static func isFree(_ port: Int) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = UInt16(port).bigEndian
-    address.sin_addr.s_addr = inet_addr("127.0.0.1")
-    return withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-      }
-    }
-  }
-}
 
 /// Keeps what is offered as Intake does: by wire key, once. Waits on a signal with a deadline.
 actor Ledger {
@@ -118,7 +34,7 @@ actor Ledger {
     arrivals.map { if case .message(let message) = $0.payload { message.subject ?? "" } else { "-" } }
   }
 
-  nonisolated func wait(seconds: Int = 20, until reached: @escaping @Sendable (Ledger) async -> Bool) async -> Bool {
+  nonisolated func wait(seconds: Int = 90, until reached: @escaping @Sendable (Ledger) async -> Bool) async -> Bool {
     await withTaskGroup(of: Bool.self) { group in
       group.addTask {
         while !Task.isCancelled {
@@ -163,7 +79,7 @@ func running(_ adapter: EmailAdapter, _ ledger: Ledger, _ body: @Sendable () asy
   }
 }
 
-@Suite(.serialized, .enabled(if: hasServers, "Postfix, Dovecot or \(bankMail) are absent"))
+@Suite(.serialized, .enabled(if: BankMail.isAvailable, "Postfix, Dovecot or ../shared/peers/email are absent"))
 struct BankMailTests {
   private func settings(
     submission: MailSubmissionSettings? = nil, listener: MailListenerSettings? = nil, mailboxes: [MailboxSettings] = []
@@ -244,7 +160,7 @@ struct BankMailTests {
       // Taken by Postfix, refused by ourselves at RCPT: Postfix must report it to the VERP address.
       let sent = dispatch(to: "nobody@liaison.example", adapter: adapter)
       #expect(Wanted(await adapter.submit(sent)) == .accepted)
-      #expect(await ledger.wait(seconds: 30) { await $0.arrivals.count == 1 })
+      #expect(await ledger.wait() { await $0.arrivals.count == 1 })
       guard case .report(let report)? = await ledger.arrivals.first?.payload else {
         Issue.record("no report")
         return
@@ -269,7 +185,7 @@ struct BankMailTests {
     await ledger.beBusy(2)
     let adapter = EmailAdapter(settings: settings(listener: MailListenerSettings(wire: .lmtp, port: port)))
     try await running(adapter, ledger) {
-      #expect(await ledger.wait(seconds: 60) { await $0.arrivals.count == 3 })
+      #expect(await ledger.wait() { await $0.arrivals.count == 3 })
     }
     #expect(await ledger.subjects.sorted() == ["away 1", "away 2", "away 3"])
   }
@@ -281,7 +197,7 @@ struct BankMailTests {
     let mailbox = MailboxSettings(
       wire: .imap, host: "127.0.0.1", port: bank.imap, tls: .starttls, caFile: bank.caFile, user: "service",
       password: "secret", after: .move(folder: "Done"), address: "service@bank.example", idleSeconds: 60,
-      timeoutSeconds: 5)
+      timeoutSeconds: 60)
     let customer = self.customer(bank)
     @Sendable func mail(_ subject: String) async {
       let outcome = await customer.submit(dispatch(to: "service@bank.example", subject: subject, adapter: customer))
@@ -300,7 +216,7 @@ struct BankMailTests {
       #expect(await ledger.wait { _ in await adapter.health.state != .up })
       try bank.start()
       await mail("after restart")
-      #expect(await ledger.wait(seconds: 40) { await $0.subjects.count == 3 })
+      #expect(await ledger.wait() { await $0.subjects.count == 3 })
       #expect(await ledger.wait { _ in await adapter.health.state == .up })
     }
     // Liaison is away; what comes meanwhile is fetched by the next adapter, and nothing twice.
@@ -322,7 +238,7 @@ struct BankMailTests {
     let ledger = Ledger()
     var mailbox = MailboxSettings(
       wire: .pop3, host: "127.0.0.1", port: bank.pop3, tls: .starttls, caFile: bank.caFile, user: "service",
-      password: "secret", after: .delete, address: "service@bank.example", pollSeconds: 1, timeoutSeconds: 5)
+      password: "secret", after: .delete, address: "service@bank.example", pollSeconds: 1, timeoutSeconds: 60)
     try await running(EmailAdapter(settings: settings(mailboxes: [mailbox])), ledger) {
       #expect(await ledger.wait { await $0.subjects == ["pop"] })
       #expect(await ledger.wait { _ in bank.files(user: "service").isEmpty })

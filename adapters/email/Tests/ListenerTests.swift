@@ -7,7 +7,7 @@ import Testing
 
 /// A mail server's end of a conversation, by hand: what no real server does on purpose. Blocking calls run on threads
 /// of their own. `@unchecked Sendable`: one test speaks through one peer, one call after the other.
-private final class Peer: @unchecked Sendable {
+final class Peer: @unchecked Sendable {
   private let descriptor: Int32
   private var pending: [UInt8] = []
   init(port: Int) throws {
@@ -16,7 +16,7 @@ private final class Peer: @unchecked Sendable {
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = UInt16(port).bigEndian
     address.sin_addr.s_addr = inet_addr("127.0.0.1")
-    var limit = timeval(tv_sec: 10, tv_usec: 0)
+    var limit = timeval(tv_sec: 60, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     let connected = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -187,7 +187,8 @@ private final class Peer: @unchecked Sendable {
           settings: EmailSettings(
             name: "sender", composer: .init(mailbox: "kehu@example.cn"), signingKeys: testKeys,
             submission: MailSubmissionSettings(
-              host: "localhost", port: port, tls: tls, caFile: certificate, timeoutSeconds: 5, transferTimeoutSeconds: 5
+              host: "localhost", port: port, tls: tls, caFile: certificate, timeoutSeconds: 60,
+              transferTimeoutSeconds: 60
             )))
       }
       let open = sender(.none)

@@ -35,6 +35,11 @@ final class Wakeup: Sendable {
     var byte: UInt8 = 1
     _ = write(writeEnd, &byte, 1)
   }
+  /// Forgets what was signalled.
+  func clear() {
+    var bytes = [UInt8](repeating: 0, count: 64)
+    while read(readEnd, &bytes, bytes.count) > 0 {}
+  }
   /// Blocks until signalled or `milliseconds` have passed; true if signalled.
   func wait(milliseconds: Int) -> Bool {
     var descriptor = pollfd(fd: readEnd, events: Int16(POLLIN), revents: 0)

@@ -1,3 +1,5 @@
+import Channels
+
 /// The few commands of IMAP we need, one after the other, blocking. Source: RFC 9051; 2177 (IDLE); 6851 (MOVE).
 /// `@unchecked Sendable` for the reason CurlConnection is.
 final class IMAPClient: @unchecked Sendable {
@@ -40,13 +42,13 @@ final class IMAPClient: @unchecked Sendable {
     return Set(found.filter { $0 > uid }).sorted()
   }
 
-  /// Size in bytes; nil if the message is gone.
-  func size(of uid: UInt32) throws(MailboxFailure) -> Int? {
-    for response in try command("UID FETCH \(uid) (UID RFC822.SIZE)") {
+  /// Size in bytes and since when the server has it, if it says; nil if the message is gone.
+  func facts(of uid: UInt32) throws(MailboxFailure) -> (size: Int, since: Timestamp?)? {
+    for response in try command("UID FETCH \(uid) (UID RFC822.SIZE INTERNALDATE)") {
       if response.rest.uppercased().has(" FETCH "), response.number(after: "UID") == uid,
         let size = response.number(after: "RFC822.SIZE")
       {
-        return Int(size)
+        return (Int(size), internalDate(in: String(response.rest)))
       }
     }
     return nil
@@ -163,4 +165,18 @@ final class IMAPClient: @unchecked Sendable {
       throw MailboxFailure(code: error == .literalTooLarge ? .tooLarge : .protocolViolation, text: "\(error)")
     }
   }
+}
+
+/// `INTERNALDATE "17-Jul-1996 02:44:25 -0700"`; nil where there is none that can be read. Source: RFC 9051 §9 date-time.
+func internalDate(in text: String) -> Timestamp? {
+  guard let offset = text.uppercased().firstOffset(of: "INTERNALDATE \"") else { return nil }
+  let bytes = Array(text.utf8.dropFirst(offset + 14).prefix(26))
+  guard bytes.count == 26 else { return nil }
+  let part = { (range: Range<Int>) in String(decoding: bytes[range], as: UTF8.self) }
+  let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+  guard let month = months.firstIndex(of: part(3..<6).lowercased()) else { return nil }
+  let two = { (number: Int) in number < 10 ? "0\(number)" : "\(number)" }
+  let day = part(0..<2).replacing(" ", with: "0")
+  return Timestamp(
+    "\(part(7..<11))-\(two(month + 1))-\(day)T\(part(12..<20))\(part(21..<24)):\(part(24..<26))")
 }

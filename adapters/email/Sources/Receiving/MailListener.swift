@@ -57,6 +57,7 @@ final class MailListener: Sendable {
 
   private let settings: MailListenerSettings
   private let serves: @Sendable (String) -> Bool
+  private let refused: @Sendable (Refusal.Code) -> Void
   private let group: any EventLoopGroup
   private let logger: Logger
   private let now: @Sendable () -> Timestamp
@@ -74,8 +75,9 @@ final class MailListener: Sendable {
 
   init(
     settings: MailListenerSettings, group: any EventLoopGroup, logger: Logger, now: @escaping @Sendable () -> Timestamp,
-    serves: @escaping @Sendable (String) -> Bool
+    refused: @escaping @Sendable (Refusal.Code) -> Void = { _ in }, serves: @escaping @Sendable (String) -> Bool
   ) {
+    self.refused = refused
     self.settings = settings
     self.group = group
     self.logger = logger
@@ -210,6 +212,7 @@ final class MailListener: Sendable {
               state.withLock { $0.open[key]?.isBusy = false }
             }
             for case .reply(let text) in session.outcome(of: outcomes) { replies += text }
+          case .refused(let code): refused(code)
           case .close:
             try await outbound.write(ByteBuffer(string: replies))
             return

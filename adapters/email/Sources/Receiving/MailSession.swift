@@ -1,3 +1,5 @@
+import Channels
+
 /// One conversation with a mail server that hands mail to us: the protocol of SMTP and LMTP as a state machine.
 ///
 /// Lines and message data in, actions out; no clock, no I/O. LMTP differs in three things: LHLO for EHLO, one reply
@@ -27,6 +29,8 @@ struct MailSession {
     case startTLS
     /// The whole message has come; answer with `outcome(of:)` once each recipient's fate is known.
     case deliver(Envelope, message: [UInt8])
+    /// Something was refused for good before it became an arrival: to be counted.
+    case refused(Refusal.Code)
     case close
   }
 
@@ -166,7 +170,9 @@ struct MailSession {
       switch key {
       case "SIZE":
         guard let size = Int(value) else { return failed("501 5.5.4 Bad SIZE") }
-        guard size <= limits.messageBytes else { return failed("552 5.3.4 Message size exceeds fixed limit") }
+        guard size <= limits.messageBytes else {
+          return failed("552 5.3.4 Message size exceeds fixed limit") + [.refused(.tooLarge)]
+        }
       case "BODY":
         guard ["7BIT", "8BITMIME"].contains(value.uppercased()) else { return failed("501 5.5.4 Bad BODY") }
       case "SMTPUTF8": senderIsUTF8 = true
@@ -189,7 +195,9 @@ struct MailSession {
       guard ["NOTIFY", "ORCPT"].contains(key) else { return failed("555 5.5.4 Unsupported option") }
     }
     guard recipients.count < limits.recipients else { return [.reply("452 4.5.3 Too many recipients\r\n")] }
-    guard serves(address) else { return failed("550 5.1.1 Recipient address unknown here") }
+    guard serves(address) else {
+      return failed("550 5.1.1 Recipient address unknown here") + [.refused(.unknownRecipient)]
+    }
     recipients.append(address)
     return [.reply("250 2.1.5 Ok\r\n")]
   }
@@ -222,6 +230,7 @@ struct MailSession {
       let count = flavour == .lmtp ? recipients.count : 1
       resetTransaction()
       return Array(repeating: .reply("552 5.3.4 Message size exceeds fixed limit\r\n"), count: count)
+        + [.refused(.tooLarge)]
     }
     let envelope = Envelope(helo: helo ?? "", from: sender ?? "", recipients: recipients, isUTF8: senderIsUTF8)
     return [.deliver(envelope, message: message)]

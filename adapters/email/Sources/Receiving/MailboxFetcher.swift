@@ -18,6 +18,8 @@ final class MailboxFetcher: Sendable {
     var raw: [UInt8]
     /// The mail was larger than the limit: `raw` is its header.
     var tooLarge: Int?
+    /// Since when the server has had it, if it says.
+    var waitingSince: Timestamp?
   }
 
   struct Status: Sendable {
@@ -34,7 +36,10 @@ final class MailboxFetcher: Sendable {
   private let wakeup = Wakeup()
   private let pool = NIOThreadPool(numberOfThreads: 1)
   private struct State {
+    /// For good.
     var draining = false
+    /// This run was cancelled; the next begins anew.
+    var isCancelled = false
     var status = Status()
     /// Mails of a POP3 server that stay there, refused or too large, so that they are not fetched for ever.
     var leftInPlace: Set<String> = []
@@ -61,10 +66,12 @@ final class MailboxFetcher: Sendable {
     wakeup.signal()
   }
 
-  private var isDraining: Bool { state.withLock { $0.draining } }
+  private var isDraining: Bool { state.withLock { $0.draining || $0.isCancelled } }
 
   /// Returns when drained or cancelled.
   func run(offer: @escaping Offer) async {
+    state.withLock { $0.isCancelled = false }
+    if !isDraining { wakeup.clear() }
     pool.start()
     await withTaskCancellationHandler {
       var pause = 1_000
@@ -89,7 +96,8 @@ final class MailboxFetcher: Sendable {
         }
       }
     } onCancel: {
-      beginDrain()
+      state.withLock { $0.isCancelled = true }
+      wakeup.signal()
     }
     // The pool has no work left; an error would only say that it never ran.
     try? await pool.shutdownGracefully()
@@ -154,10 +162,12 @@ final class MailboxFetcher: Sendable {
   private func take(_ uid: UInt32, _ client: IMAPClient, validity: UInt32, _ offer: Offer) async throws -> Bool {
     let maximumBytes = maximumBytes
     let fetched: Fetched? = try await pool.runIfActive {
-      guard let size = try client.size(of: uid) else { return nil }
+      guard let (size, since) = try client.facts(of: uid) else { return nil }
       let isTooLarge = size > maximumBytes
       guard let raw = try client.body(of: uid, headerOnly: isTooLarge) else { return nil }
-      return Fetched(wireKey: "\(self.settings.name);\(validity);\(uid)", raw: raw, tooLarge: isTooLarge ? size : nil)
+      return Fetched(
+        wireKey: "\(self.settings.name);\(validity);\(uid)", raw: raw, tooLarge: isTooLarge ? size : nil,
+        waitingSince: since)
     }
     // Gone since it was listed: somebody else removed it.
     guard let fetched else { return true }
