@@ -1,7 +1,8 @@
 /// Every kind of channel this program can serve, by the word in the configuration. A new channel is a line here.
 enum ChannelKinds {
   static let all: KeyValuePairs<String, any ChannelWiring.Type> = [
-    "webform": WebFormWiring.self
+    "webform": WebFormWiring.self,
+    "fax": FaxWiring.self,
   ]
 
   static var names: [String] { all.map(\.key) }
