@@ -62,8 +62,8 @@ let package = Package(
     .target(
       name: "API",
       dependencies: [
-        "Desk", "Customers", "Store", "ContactModel", "Channels", asyncHTTPClient, crypto, logging, coreMetrics,
-        serviceLifecycle, nioCore, nioPosix, nioHTTP1, nioSSL,
+        "Desk", "Outbound", "Customers", "Store", "ContactModel", "Channels", asyncHTTPClient, crypto, logging,
+        coreMetrics, serviceLifecycle, nioCore, nioPosix, nioHTTP1, nioSSL,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "JWTKit", package: "jwt-kit"),
@@ -173,8 +173,8 @@ let package = Package(
     .testTarget(
       name: "APITests",
       dependencies: [
-        "API", "Channels", "ContactModel", "Customers", "Desk", "Intake", "Store", "PostgresForTests", asyncHTTPClient,
-        serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
+        "API", "Channels", "ContactModel", "Customers", "Desk", "Intake", "Outbound", "Store", "PostgresForTests",
+        asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
       ],
       swiftSettings: strict),
     .testTarget(

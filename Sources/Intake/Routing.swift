@@ -74,6 +74,7 @@ extension Intake {
 
     let summary = message.subject.flatMap { $0.isEmpty ? nil : $0 } ?? String(message.text.prefix(120))
     let deadline = time + .seconds(category.respondWithinMinutes * 60)
+    let wish = AddressWish(message, from: kept.from, on: kept.channel)
     let request: Routing.RoutedRequest
     switch read.thread {
     case .belongs(let id, let why) where !message.isAutomatic || why == "signed token":
@@ -82,7 +83,7 @@ extension Intake {
       request = .opens(
         ServiceRequest(
           id: ServiceRequestID(at: time), reference: kept.reference, customerNo: customerNo, start: kept.receivedAt,
-          summary: summary, content: message.text, status: .open, severity: category.severity,
+          summary: summary, content: message.text, status: wish == nil ? .open : .resolved, severity: category.severity,
           urgency: category.urgency, category: category.code, queue: category.queue, nextDeadline: deadline,
           channel: kept.channel))
     }
@@ -99,7 +100,13 @@ extension Intake {
       detail: try JSONText.encode(
         Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })))
     let routedAt = now()
-    try await database.write { _ = try $0.route(routing, at: routedAt) }
+    try await database.write { transaction in
+      guard try transaction.route(routing, at: routedAt), let wish else { return }
+      try transaction.obey(
+        wish, evidence: wish.evidence(kept, at: routedAt),
+        confirmation: wish.confirmation(parameters, language: message.language), at: routedAt)
+      try transaction.note(wish.resolution, onOpened: routing.request, at: routedAt)
+    }
   }
 
   /// A form has no wire address; the first claimed one stands for it.

@@ -1,6 +1,12 @@
 import Channels
 import ContactModel
 
+/// Announced after the commit that gave a way out something to do. `lane` as in `ProactiveJob.lane`.
+public struct JobsWaiting: Sendable, Hashable {
+  public var lane: String
+  public init(lane: String) { self.lane = lane }
+}
+
 extension WriteTransaction {
   /// Plans a job. The same key again answers the job there is, and writes nothing.
   public func plan(_ job: ProactiveJob, actor: Actor, at time: Timestamp) throws -> (job: ProactiveJob, isNew: Bool) {
@@ -8,8 +14,10 @@ extension WriteTransaction {
       """
       INSERT INTO proactive_job(job_id, campaign_id, customer_no, job_key, purpose, contents, confidential, repeatable,
         due_at, not_before, not_after, requested_channel, requested_at, overrides, forced_channel, state, next_at,
-        created_by, created_at, updated_at)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'planned', $16, $17, $18, $18)
+        created_by, created_at, updated_at, lane, via, precedence, to_kind, to_canonical, to_raw, attachments, request_id,
+        contact_id, reference, template)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'planned', $16, $17, $18, $18, $19, $20,
+        $21, $22, $23, $24, $25, $26, $27, $28, $29)
       ON CONFLICT (job_key) DO NOTHING
       """,
       [
@@ -18,14 +26,19 @@ extension WriteTransaction {
         SQLValue(job.due), SQLValue(job.notBefore), SQLValue(job.notAfter),
         SQLValue(job.requested?.channel.rawValue), SQLValue(job.requested?.at),
         .text(job.overrides.joined(separator: " ")), SQLValue(job.forcedChannel?.rawValue),
-        SQLValue(job.nextAt ?? job.due), .text(job.createdBy), SQLValue(time),
+        SQLValue(job.nextAt ?? job.due), .text(job.createdBy), SQLValue(time), .text(job.onlyLane),
+        SQLValue(job.via), SQLValue(job.precedence.rawValue),
+      ] + Address.columns(job.to) + [
+        .text(try JSONText.encode(job.attachments)), .id(job.request), .id(job.contact), SQLValue(job.reference),
+        SQLValue(job.template),
       ])
     guard let kept = try proactiveJob(key: job.key) else { throw DatabaseError(.other, "a job just planned is gone") }
     guard added > 0 else { return (kept, false) }
     try append(
       EventRecord(
-        at: time, type: .jobPlanned, subject: kept.id.description, customerNo: kept.customerNo, actor: actor.label,
-        trace: actor.trace, body: try JSONText.encode(["purpose": kept.purpose.rawValue])))
+        at: time, type: .jobPlanned, subject: kept.id.description, request: kept.request, customerNo: kept.customerNo,
+        actor: actor.label, trace: actor.trace, body: try JSONText.encode(["purpose": kept.purpose.rawValue])))
+    afterCommit(JobsWaiting(lane: kept.lane))
     return (kept, true)
   }
 
@@ -35,19 +48,21 @@ extension WriteTransaction {
     let changed = try execute(
       """
       UPDATE proactive_job SET state = $2, next_at = $3, reason = $4, failures = $5, spent = $6, updated_at = $7,
-        version = version + 1
+        lane = $9, version = version + 1
       WHERE job_id = $1 AND version = $8
       """,
       [
         .id(job.id), SQLValue(job.state), job.state == .planned ? SQLValue(job.nextAt ?? time) : .null,
         SQLValue(job.reason), SQLValue(job.failures),
         .text(job.spent.map(\.rawValue).joined(separator: " ")), SQLValue(time), SQLValue(job.version),
+        .text(job.lane),
       ])
     guard changed > 0 else { return false }
     if job.state.isFinal {
       try append(
         EventRecord(
-          at: time, type: .jobEnded, subject: job.id.description, customerNo: job.customerNo, actor: "liaison",
+          at: time, type: .jobEnded, subject: job.id.description, request: job.request, customerNo: job.customerNo,
+          actor: "liaison",
           body: try JSONText.encode(["state": job.state.rawValue, "reason": job.reason ?? ""])))
     }
     return true
@@ -60,6 +75,17 @@ extension WriteTransaction {
     job.reason = "cancelled by \(actor.label)"
     return try update(job, at: time)
   }
+
+  /// Lets at most `limit` planned jobs of a lane be sorted anew, because nothing serves that lane; answers how many.
+  public func unsort(lane: String, limit: Int) throws -> Int {
+    let count = try execute(
+      """
+      UPDATE proactive_job SET lane = '' WHERE job_id IN
+        (SELECT job_id FROM proactive_job WHERE state = 'planned' AND lane = $1 LIMIT $2)
+      """, [.text(lane), SQLValue(limit)])
+    if count > 0 { afterCommit(JobsWaiting(lane: "")) }
+    return count
+  }
 }
 
 extension Connection {
@@ -71,21 +97,49 @@ extension Connection {
     try first("SELECT * FROM proactive_job WHERE job_key = $1", [.text(key)]).map(ProactiveJob.init(row:))
   }
 
-  /// Planned jobs whose time has come, the longest due first.
-  public func dueJobs(at time: Timestamp, limit: Int) throws -> [ProactiveJob] {
-    try query(
-      """
-      SELECT * FROM proactive_job WHERE state = 'planned' AND next_at <= $1 ORDER BY next_at, job_id LIMIT $2
-      {{skip_locked}}
-      """, [SQLValue(time), SQLValue(limit)]
-    ).map(ProactiveJob.init(row:))
+  /// Planned jobs of these lanes whose time has come: urgent before single before bulk, the longest due first.
+  public func dueJobs(in lanes: [String], at time: Timestamp, limit: Int) throws -> [ProactiveJob] {
+    var found: [ProactiveJob] = []
+    for precedence in ProactiveJob.Precedence.allCases {
+      for lane in lanes where found.count < limit {
+        found += try query(
+          """
+          SELECT * FROM proactive_job WHERE state = 'planned' AND lane = $1 AND precedence = $2 AND next_at <= $3
+          ORDER BY next_at, job_id LIMIT $4
+          """,
+          [.text(lane), SQLValue(precedence.rawValue), SQLValue(time), SQLValue(limit - found.count)]
+        ).map(ProactiveJob.init(row:))
+      }
+    }
+    return found
   }
 
-  /// When the next planned job or inquiry is due; nil if there is none.
-  public func nextDue() throws -> Timestamp? {
-    let job = try one("SELECT min(next_at) AS at FROM proactive_job WHERE state = 'planned'").timeOrNil("at")
-    let doubt = try one("SELECT min(inquire_at) AS at FROM attempt WHERE state = 'in_doubt'").timeOrNil("at")
-    return [job, doubt].compactMap(\.self).min()
+  /// When the next planned job of these lanes is due; nil if there is none.
+  public func nextDue(in lanes: [String]) throws -> Timestamp? {
+    var times: [Timestamp] = []
+    for precedence in ProactiveJob.Precedence.allCases {
+      for lane in lanes {
+        let row = try one(
+          "SELECT min(next_at) AS at FROM proactive_job WHERE state = 'planned' AND lane = $1 AND precedence = $2",
+          [.text(lane), SQLValue(precedence.rawValue)])
+        if let at = try row.timeOrNil("at") { times.append(at) }
+      }
+    }
+    return times.min()
+  }
+
+  /// Every lane in which a job is planned; reads one row a lane.
+  public func lanes() throws -> [String] {
+    try query(
+      """
+      WITH RECURSIVE l(lane) AS (
+        SELECT min(lane) FROM proactive_job WHERE state = 'planned'
+        UNION ALL
+        SELECT (SELECT min(j.lane) FROM proactive_job j WHERE j.state = 'planned' AND j.lane > l.lane) FROM l
+        WHERE l.lane IS NOT NULL)
+      SELECT lane FROM l WHERE lane IS NOT NULL
+      """
+    ).map { try $0.text("lane") }
   }
 }
 
@@ -98,7 +152,7 @@ extension ProactiveJob {
     func words(_ text: String?) -> [String] { (text ?? "").split(separator: " ").map(String.init) }
     self.init(
       id: try row.parsed("job_id"), campaign: try row.parsedOrNil("campaign_id"),
-      customerNo: try row.parsed("customer_no"), key: try row.text("job_key"),
+      customerNo: try row.parsedOrNil("customer_no"), key: try row.text("job_key"),
       purpose: Purpose(rawValue: try row.text("purpose")),
       contents: try JSONText.decode([String: Dispatch.Content].self, from: row.text("contents")),
       confidential: try row.bool("confidential"), repeatable: try row.bool("repeatable"), due: try row.time("due_at"),
@@ -108,5 +162,14 @@ extension ProactiveJob {
       state: try row.word("state"), nextAt: try row.timeOrNil("next_at"), reason: try row.textOrNil("reason"),
       failures: try row.count("failures"), spent: words(try row.text("spent")).map(OutboundChannel.init(rawValue:)),
       createdBy: try row.text("created_by"), createdAt: try row.time("created_at"), version: try row.count("version"))
+    to = try row.addressOrNil("to")
+    via = try row.textOrNil("via")
+    lane = try row.text("lane")
+    precedence = Precedence(rawValue: try row.count("precedence")) ?? .single
+    attachments = try JSONText.decode([Attachment].self, from: row.text("attachments"))
+    request = try row.parsedOrNil("request_id")
+    contact = try row.parsedOrNil("contact_id")
+    reference = try row.textOrNil("reference")
+    template = try row.textOrNil("template")
   }
 }

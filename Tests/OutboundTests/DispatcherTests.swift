@@ -2,10 +2,11 @@ import Channels
 import ContactModel
 import Foundation
 import Logging
-import Outbound
 import Store
 import Synchronization
 import Testing
+
+@testable import Outbound
 
 @Suite struct DispatcherTests {
   private let broken = Fault(.connection, text: "refused")
@@ -162,31 +163,62 @@ import Testing
   }
 
   @Test(arguments: Engine.here) func `a STOP between claim and hand-over wins`(engine: Engine) async throws {
-    // The first job's submission stops the address; the second job is reserved by then, for one link hands over one.
-    let holder = Mutex<Bank?>(nil)
-    let sms = ScriptedAdapter(.sms) { _ in
-      guard let bank = holder.withLock({ $0 }) else { return .inDoubt(Fault(.internalError, text: "")) }
-      let evidence = bank.evidence()
-      do {
-        try await bank.database.write { transaction in
-          _ = try transaction.stop(
-            Bank.phone, id: StopID(at: Bank.start), channel: .sms, scope: .all, evidence: evidence, at: Bank.start)
-        }
-      } catch { return .inDoubt(Fault(.internalError, text: "\(error)")) }
-      return .accepted(Receipt(peerID: nil, at: Bank.start))
+    let sms = ScriptedAdapter(.sms)
+    let bank = try await Bank(engine, sms: sms)
+    let id = try await bank.plan("k1")
+    let link = OutboundLink(channel: .sms, adapter: sms)
+    let around = Surroundings(
+      profile: try Shipped.profile(), zones: Shipped.zones, links: [.sms], lanes: ["sms"], down: [:])
+    let evidence = bank.evidence()
+    let claimed = try await bank.database.write { try $0.claim(id, through: link, around, at: Bank.start) }
+    let attempt = try #require(claimed)
+    try await bank.database.write { transaction in
+      _ = try transaction.stop(
+        Bank.phone, id: StopID(at: Bank.start), channel: .sms, scope: .all, evidence: evidence, at: Bank.start)
     }
-    let bank = try await Bank(engine, sms: sms, window: 1)
-    holder.withLock { $0 = bank }
-    let first = try await bank.plan("k1")
-    bank.clock.advance(by: .milliseconds(5))
-    let second = try await bank.plan("k2")
+    let dispatch = try await bank.database.write {
+      try $0.beginHandOver(attempt, through: link, with: [], around, at: Bank.start)
+    }
+    #expect(dispatch == nil)
+    #expect(try await bank.job(id).state == .refused)
+    #expect(try await bank.attempts(id).map(\.machine.state) == [.released])
+    let decisions = try await bank.database.read { try $0.outboundDecisions(of: id) }
+    // Of one instant, so in any order.
+    #expect(decisions.contains { $0.body.refused == ["sms": "ADDR_STOP"] })
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `no hand-over follows a STOP, however many jobs are on their way`(
+    engine: Engine
+  ) async throws {
+    let sms = ScriptedAdapter(.sms)
+    let bank = try await Bank(engine, sms: sms, window: 4)
+    for index in 0..<18 { try await bank.plan("k\(index)") }
+    let evidence = bank.evidence()
+    // Ends below.
+    let run = Task { try await bank.dispatcher.run() }
+    let changes = bank.database.subscribe(to: EventRecord.self)
+    for index in 18..<60 { try await bank.plan("k\(index)") }
+    for await element in changes {
+      if case .value(let event) = element, event.type == .attemptChanged { break }
+      if case .missed = element { break }
+    }
+    try await bank.database.write { transaction in
+      _ = try transaction.stop(
+        Bank.phone, id: StopID(at: Bank.start), channel: nil, scope: .all, evidence: evidence, at: Bank.start)
+    }
+    bank.dispatcher.beginDrain()
+    try await run.value
     try await bank.settle()
-    holder.withLock { $0 = nil }
-    #expect(sms.dispatches.count == 1)
-    let states = [try await bank.job(first).state, try await bank.job(second).state]
-    #expect(Set(states) == [.done, .refused])
-    let released = try await bank.attempts(second) + bank.attempts(first)
-    #expect(Set(released.map(\.machine.state)) == [.accepted, .released])
+    let events = try await bank.database.read { try $0.events(after: 0, for: .everything, limit: 10_000) }
+    let stopped = try #require(events.first { $0.type == .addressStopped }?.seq)
+    let handed = try events.filter { event in
+      guard event.type == .attemptChanged else { return false }
+      return try JSONText.decode([String: String].self, from: event.body)["to"] == "handing"
+    }
+    #expect(!handed.isEmpty)
+    #expect(handed.allSatisfy { $0.seq < stopped })
+    #expect(sms.dispatches.count == handed.count)
     await bank.database.close()
   }
 
@@ -203,10 +235,15 @@ import Testing
     let before = try await Bank(engine, at: url, sms: hung, window: 1)
     let first = try await before.plan("k1")
     before.clock.advance(by: .milliseconds(5))
-    let second = try await before.plan("k2")
     // Ended below, by letting the peer answer after the store is closed.
     let round = Task { try? await before.dispatcher.round() }
     while hung.dispatches.isEmpty { await Task.yield() }
+    // Reserved by a dispatcher that got no further.
+    let second = try await before.plan("k2")
+    let link = OutboundLink(channel: .sms, adapter: hung)
+    let around = Surroundings(
+      profile: try Shipped.profile(), zones: Shipped.zones, links: [.sms], lanes: ["sms"], down: [:])
+    _ = try await before.database.write { try $0.claim(second, through: link, around, at: before.clock.now) }
     await before.database.close()
     reached.withLock { $0 }?.resume()
     _ = await round.value

@@ -1,15 +1,17 @@
 import Channels
 import ContactModel
+import Outbound
 import Store
 
 /// Why something is as it is: the arrival, contact and request an id belongs to, everything decided about them, in
 /// order and in words, and what happened.
 ///
-/// An id is that of an arrival, contact, request or decision, or the reference a customer was told.
+/// An id is that of an arrival, contact, request, job, attempt or decision, or the reference a customer was told.
 extension OperatorResources {
   var explain: Route {
     Route(
-      "explain", .get, "/v1/explain/{id}", summary: "Everything decided about an arrival, contact, request or decision",
+      "explain", .get, "/v1/explain/{id}",
+      summary: "Everything decided about an arrival, contact, request, job or decision",
       tag: "decisions", access: .roles(.agent, .supervisor, .integration, .auditor),
       parameters: [.path("id", .string(minimum: 1, maximum: 90), "Also the reference a customer was told")],
       answers: [.json(Self.explanationSchema, "The explanation")]
@@ -39,6 +41,8 @@ extension OperatorResources {
             .required("received_at", .time), .required("stored_at", .time), .required("late", .boolean),
             .required("reference", .nullable(.string())), .required("quarantine", .nullable(.any))))),
       .required("contacts", .array(Contact.schema)), .required("requests", .array(ServiceRequest.schema)),
+      .required("jobs", .array(ProactiveJob.schema), "The job asked about, and the answers to the request"),
+      .required("attempts", .array(attemptSchema), "Of those jobs, in order"),
       .required("decisions", .array(DecisionRecord.schema), "In the order in which they were made"),
       .required("events", .array(EventRecord.schema), "In order, at most 1,000")))
 }
@@ -49,6 +53,7 @@ private struct Found {
   var arrival: (arrival: KeptArrival, state: String)?
   var contacts: [Contact] = []
   var requests: [ServiceRequest] = []
+  var jobs: [ProactiveJob] = []
 
   init?(_ id: String, _ connection: any Connection) throws {
     self.id = id
@@ -59,6 +64,11 @@ private struct Found {
       guard let record = try connection.decision(decision) else { return nil }
       contactID = ContactID(record.subject)
       requestID = ServiceRequestID(record.subject)
+      jobs = try ProactiveJobID(record.subject).flatMap { try connection.proactiveJob($0) }.map { [$0] } ?? []
+    } else if let job = try ProactiveJobID(id) ?? AttemptID(id).flatMap({ try connection.job(of: $0) }) {
+      jobs = try connection.proactiveJob(job).map { [$0] } ?? []
+      contactID = jobs.first?.contact
+      requestID = jobs.first?.request
     } else if let arrival = ArrivalID(id) {
       arrivalID = arrival
     } else if let contact = ContactID(id) {
@@ -85,23 +95,30 @@ private struct Found {
         arrival = try contacts[0].arrival.flatMap { try connection.arrival($0) }
       }
     }
-    guard arrival != nil || !contacts.isEmpty || !requests.isEmpty else { return nil }
+    if let requestID, jobs.isEmpty {
+      var filter = JobFilter()
+      filter.request = requestID
+      jobs = try connection.proactiveJobs(matching: filter, after: nil, limit: 50).reversed()
+    }
+    guard arrival != nil || !contacts.isEmpty || !requests.isEmpty || !jobs.isEmpty else { return nil }
   }
 
   private var subjects: [String] {
     [arrival?.arrival.id.description].compactMap(\.self) + contacts.map(\.id.description)
-      + requests.map(\.id.description)
+      + requests.map(\.id.description) + jobs.map(\.id.description)
   }
 
   var seen: [Sight] {
-    let customers = Set(contacts.compactMap(\.customerNo) + requests.compactMap(\.customerNo))
+    let customers = Set(
+      contacts.compactMap(\.customerNo) + requests.compactMap(\.customerNo) + jobs.compactMap(\.customerNo))
     return customers.isEmpty
       ? [Sight(customer: nil, subject: id)] : customers.sorted().map { Sight(customer: $0, subject: id) }
   }
 
   func json(_ connection: any Connection) throws -> JSONValue {
     let decisions = try connection.decisions(about: subjects, limit: 500)
-    let events = try connection.events(about: subjects, limit: 1_000)
+    let attempts = try jobs.flatMap { try connection.attempts(of: $0.id) }
+    let events = try connection.events(about: subjects + attempts.map(\.id.description), limit: 1_000)
     var shown: JSONValue = .null
     if let (arrival, state) = arrival {
       shown = [
@@ -113,7 +130,8 @@ private struct Found {
     }
     return [
       "id": .string(id), "arrival": shown, "contacts": .array(contacts.map(\.json)),
-      "requests": .array(requests.map(\.json)), "decisions": .array(decisions.map(\.json)),
+      "requests": .array(requests.map(\.json)), "jobs": .array(jobs.map(\.json)),
+      "attempts": .array(try attempts.map { try $0.json(connection) }), "decisions": .array(decisions.map(\.json)),
       "events": .array(events.map(\.json)),
     ]
   }
@@ -147,6 +165,9 @@ extension DecisionRecord {
     let reasonEn = content["reason"]?.string.map { $0.isEmpty ? "" : " (\($0))" } ?? ""
     let who = customerNo?.description ?? ""
     let author = author ?? "?"
+    if act == "outbound", let chinese = content["words_zh"]?.string, let english = content["words_en"]?.string {
+      return LocalizedText(zh: chinese, en: english)
+    }
     switch (act, decidedBy, verdict) {
     case ("tie", "user", "unsatisfied"):
       return LocalizedText(zh: "\(author) 撤回了客户归属\(reason)", en: "\(author) took the tie to a customer back\(reasonEn)")

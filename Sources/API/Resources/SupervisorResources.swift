@@ -21,6 +21,9 @@ extension OperatorResources {
         .required(
           "agent_states", .map(.integer()), "How many agents are in each state"),
         .required("quarantined", .integer()), .required("arrivals_in_work", .integer()),
+        .required("attempts_in_doubt", .integer(), "Sent or not: nobody knows yet"),
+        .required("oldest_doubt_at", .nullable(.time)), .required("attempts_under_way", .integer()),
+        .required("reports_parked", .integer(), "Delivery reports about nothing known, of the last week"),
         .required("ledger_today", .array(.any)), .required("ledger_balances", .boolean)))
   }()
 
@@ -31,6 +34,7 @@ extension OperatorResources {
       let loads = try connection.queueLoads(at: call.now).filter { try scope.includes(queue: $0.queue) }
       let agents = try connection.agents().filter { scope.includes(department: $0.department) }
       let work = try connection.workload()
+      let outbound = try connection.outboundLoad()
       let lines = try connection.ledger(since: String(call.now.description.prefix(10)))
       var states = JSONObject()
       for state in Agent.State.allCases {
@@ -49,6 +53,8 @@ extension OperatorResources {
           }),
         "agents": .array(agents.map(\.json)), "agent_states": .object(states),
         "quarantined": .count(work.quarantined), "arrivals_in_work": .count(work.arrivalsInWork),
+        "attempts_in_doubt": .count(outbound.inDoubt), "oldest_doubt_at": .optional(outbound.oldestDoubt),
+        "attempts_under_way": .count(outbound.underWay), "reports_parked": .count(outbound.parkedReports),
         "ledger_today": .array(try lines.map(JSONValue.encoding)),
         "ledger_balances": .bool(lines.allSatisfy(\.balances)),
       ]

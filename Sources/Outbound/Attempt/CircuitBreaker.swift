@@ -33,6 +33,11 @@ public struct CircuitBreaker: Hashable, Sendable {
     }
   }
 
+  /// No trouble is known: as many as there is room for may go.
+  public var isClosed: Bool {
+    if case .closed = mode { true } else { false }
+  }
+
   /// Whether one submission may go now; the first after an open time is the trial. A trial nobody reports on lapses.
   public mutating func admit(at now: Timestamp) -> Bool {
     switch mode {

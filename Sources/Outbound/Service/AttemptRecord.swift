@@ -6,13 +6,14 @@ import Store
 public struct AttemptRecord: Sendable, Hashable {
   public var id: AttemptID
   public var job: ProactiveJobID
-  public var customerNo: CustomerNumber
+  /// Nil where only the address is known.
+  public var customerNo: CustomerNumber?
   public var outboundChannel: OutboundChannel
   public var channel: ContactChannel
   public var to: Address
   public var machine: Attempt
   public var decision: DecisionID
-  public var fault: String?
+  public var fault: Fault?
   public var reservedAt: Timestamp
   public var handedAt: Timestamp?
   public var settledAt: Timestamp?
@@ -23,7 +24,7 @@ public struct AttemptRecord: Sendable, Hashable {
   init(row: Row) throws {
     id = try row.parsed("attempt_id")
     job = try row.parsed("job_id")
-    customerNo = try row.parsed("customer_no")
+    customerNo = CustomerNumber(try row.text("customer_no"))
     outboundChannel = OutboundChannel(rawValue: try row.text("outbound_channel"))
     channel = try row.channel
     guard let to = try row.addressOrNil("to") else { throw DatabaseError(.misuse, "attempt without an address") }
@@ -32,7 +33,11 @@ public struct AttemptRecord: Sendable, Hashable {
       state: try row.word("state"), wireIdentity: try row.textOrNil("wire_identity"),
       peerID: try row.textOrNil("peer_id"))
     decision = try row.parsed("decision_id")
-    fault = try row.textOrNil("fault_code")
+    if try row.textOrNil("fault_code") != nil {
+      fault = Fault(
+        try row.word("fault_code"), peerCode: try row.textOrNil("fault_peer_code"),
+        text: try row.textOrNil("fault_text") ?? "")
+    }
     reservedAt = try row.time("reserved_at")
     handedAt = try row.timeOrNil("handed_at")
     settledAt = try row.timeOrNil("settled_at")
@@ -43,7 +48,7 @@ public struct AttemptRecord: Sendable, Hashable {
 }
 
 /// One stored decision about a job, for `explain` and the API.
-public struct DecisionRecord: Sendable, Hashable, Codable {
+public struct OutboundDecision: Sendable, Hashable, Codable {
   public struct Body: Sendable, Hashable, Codable {
     public var reason: String
     public var channel: String?
@@ -78,36 +83,68 @@ extension Connection {
     ).map(AttemptRecord.init(row:))
   }
 
-  /// Attempts in doubt whose peer is to be asked now.
-  func doubts(at time: Timestamp, limit: Int) throws -> [AttemptRecord] {
+  /// Attempts in doubt on these channels whose peer is to be asked now, and when the next one is.
+  func doubts(on channel: String, at time: Timestamp, limit: Int) throws -> (due: [AttemptRecord], next: Timestamp?) {
+    let due = try query(
+      """
+      SELECT * FROM attempt WHERE state = 'in_doubt' AND channel = $1 AND inquire_at <= $2 ORDER BY inquire_at LIMIT $3
+      """, [.text(channel), SQLValue(time), SQLValue(limit)]
+    ).map(AttemptRecord.init(row:))
+    let next = try one(
+      "SELECT min(inquire_at) AS at FROM attempt WHERE state = 'in_doubt' AND channel = $1", [.text(channel)])
+    return (due, try next.timeOrNil("at"))
+  }
+
+  /// Attempts in doubt that no peer will ever be able to speak about, whatever channel they went by.
+  func doubtsBeyondMemory(at time: Timestamp, limit: Int) throws -> [AttemptRecord] {
     try query(
-      "SELECT * FROM attempt WHERE state = 'in_doubt' AND inquire_at <= $1 ORDER BY inquire_at LIMIT $2",
+      "SELECT * FROM attempt WHERE state = 'in_doubt' AND final_at <= $1 ORDER BY final_at LIMIT $2",
       [SQLValue(time), SQLValue(limit)]
     ).map(AttemptRecord.init(row:))
+  }
+
+  /// Attempts in doubt over all channels, the oldest first, after the last of the page before.
+  public func attemptsInDoubt(after last: AttemptID?, limit: Int) throws -> [AttemptRecord] {
+    try query(
+      "SELECT * FROM attempt WHERE state = 'in_doubt' AND attempt_id > $1 ORDER BY attempt_id LIMIT $2",
+      [.text(last?.description ?? ""), SQLValue(limit)]
+    ).map(AttemptRecord.init(row:))
+  }
+
+  /// What peers reported about an attempt, in the order in which it was taken in.
+  public func evidence(about id: AttemptID) throws -> [(at: Timestamp, report: DeliveryReport)] {
+    try query("SELECT at, body FROM attempt_evidence WHERE attempt_id = $1 ORDER BY at, event_key LIMIT 200", [.id(id)])
+      .map { (try $0.time("at"), try JSONText.decode(DeliveryReport.self, from: $0.text("body"))) }
   }
 
   /// The attempt a report is about: by our name for it, else by the peer's.
   func attempt(named report: DeliveryReport, on channel: String) throws -> AttemptID? {
     if let name = report.wireIdentity {
-      let row = try first("SELECT attempt_id FROM attempt WHERE wire_identity = $1", [.text(name)])
-      if let row { return try row.parsed("attempt_id") }
+      // Two rows at most: a name that is not unique over the channels proves nothing.
+      let rows = try query(
+        "SELECT attempt_id, channel FROM attempt WHERE wire_identity = $1 ORDER BY attempt_id DESC LIMIT 2",
+        [.text(name)])
+      if let row = try rows.first(where: { try $0.text("channel") == channel }) ?? (rows.count == 1 ? rows[0] : nil) {
+        return try row.parsed("attempt_id")
+      }
     }
     guard let peer = report.peerID else { return nil }
     return try first(
       """
-      SELECT attempt_id FROM attempt WHERE channel = $1 AND peer_id = $2
-      UNION ALL SELECT attempt_id FROM attempt_part WHERE channel = $1 AND peer_id = $2 LIMIT 1
-      """, [.text(channel), .text(peer)])?.parsed("attempt_id")
+      SELECT max(attempt_id) AS attempt_id FROM (
+        SELECT attempt_id FROM attempt WHERE channel = $1 AND peer_id = $2
+        UNION ALL SELECT attempt_id FROM attempt_part WHERE channel = $1 AND peer_id = $2) named
+      """, [.text(channel), .text(peer)])?.parsedOrNil("attempt_id")
   }
 
   /// Everything ever decided about a job, oldest first: also why it was not sent.
-  public func outboundDecisions(of job: ProactiveJobID) throws -> [DecisionRecord] {
+  public func outboundDecisions(of job: ProactiveJobID) throws -> [OutboundDecision] {
     try query(
       "SELECT * FROM decision WHERE subject = $1 AND act = 'outbound' ORDER BY decision_id", [.id(job)]
     ).map { row in
-      DecisionRecord(
+      OutboundDecision(
         decisionId: try row.parsed("decision_id"), at: try row.time("at"), ruleVersion: try row.text("rule_version"),
-        verdict: try row.text("verdict"), body: try JSONText.decode(DecisionRecord.Body.self, from: row.text("body")))
+        verdict: try row.text("verdict"), body: try JSONText.decode(OutboundDecision.Body.self, from: row.text("body")))
     }
   }
 }
@@ -126,7 +163,7 @@ extension WriteTransaction {
     case .defer(let on, let then): (verdict, channel, until) = ("defer", on, then)
     case .refuse: break
     }
-    let body = DecisionRecord.Body(
+    let body = OutboundDecision.Body(
       reason: decision.reason.rawValue, channel: channel?.rawValue, until: until,
       refused: Dictionary(
         decision.refused.map { ($0.channel.rawValue, $0.reason.rawValue) }, uniquingKeysWith: { first, _ in first }),

@@ -2,216 +2,196 @@ import Channels
 import ContactModel
 import Logging
 import Store
-import Synchronization
 
-/// Moves jobs from planned to settled: claims what is due, decides again at the hand-over, submits, settles, inquires.
+/// Moves jobs from planned to settled, over every way out: the heart of "nothing is sent twice or against his word".
 ///
-/// One dispatcher a store. What is under way is bounded per link; nothing rests on a cursor, so after a crash or pause
-/// nothing is skipped or repeated: `recover` puts what was reserved back and what may have left in doubt.
-/// Source: specs/outbound.md §3.
+/// ```
+/// plan ─▶ lane ─▶ claim (decided; caps reserved) ─▶ hand over (decided again; wire identity durable) ─▶ submit ─▶ settle
+///          ▲ sort: which way out                                                  report, inquiry, a person's word ─┘
+/// ```
+/// Each link has a worker of its own; the clerk here sorts what may go by several channels, settles reports, and looks
+/// after what nobody has in hand. Workers and clerk are woken by commits and look by themselves only now and then. One
+/// dispatcher a store. Nothing rests on a cursor: after a crash `recover` plans again what was only reserved and puts
+/// what may have left in doubt. Source: specs/outbound.md §3.
 public final class Dispatcher: Sendable {
   public struct Options: Sendable {
-    /// Jobs claimed in one transaction.
-    public var claimBatch = 50
-    /// Attempts under way over all links.
-    public var inFlight = 64
-    /// The longest the dispatcher looks away when nothing is due and nothing wakes it.
-    public var idle: Duration = .seconds(1)
+    /// Jobs sorted in one transaction.
+    public var batch = 50
+    /// The longest anybody looks away when nothing wakes him.
+    public var idle: Duration = .seconds(30)
+    /// How long what is in hand may take to end once the daemon stops; then it is cut off and in doubt.
+    public var drain: Duration = .seconds(8)
+    /// What is open and in nobody's hand for so long was cut off by a fault of the store.
+    public var cutOffAfter: Duration = .seconds(120)
+    /// For tests that stop or kill the process just there.
+    public var atHandOver: (@Sendable (HandOverPoint) -> Void)?
     public init() {}
   }
 
-  private let database: Database
-  private let links: [OutboundChannel: OutboundLink]
-  private let zones: ZoneCatalog
-  private let profile: @Sendable () -> PurposeProfile
-  private let clock: @Sendable () -> Timestamp
-  private let logger: Logger
-  private let options: Options
-  private let breakers: Mutex<[OutboundChannel: CircuitBreaker]>
+  private let house: DispatchHouse
+  private let workers: [LinkWorker]
+  private let bell = Bell()
+  private let drainBell = Bell()
 
-  /// `profile` answers the version in force; a change holds from the next decision on.
+  /// `profile` answers the version in force; a change holds from the next decision on. `document` reads the bytes of
+  /// what is sent along.
   public init(
     database: Database, links: [OutboundLink], zones: ZoneCatalog, profile: @escaping @Sendable () -> PurposeProfile,
+    document: @escaping @Sendable (ProactiveJob.Attachment) async throws -> [UInt8] = { _ in
+      throw DatabaseError(.unreadable, "no body store is configured")
+    },
     clock: @escaping @Sendable () -> Timestamp, logger: Logger, options: Options = Options()
   ) {
-    self.database = database
-    self.links = Dictionary(links.map { ($0.channel, $0) }, uniquingKeysWith: { first, _ in first })
-    self.zones = zones
-    self.profile = profile
-    self.clock = clock
-    self.logger = logger
-    self.options = options
-    breakers = Mutex(self.links.mapValues { _ in CircuitBreaker() })
+    house = DispatchHouse(
+      database: database, links: links, zones: zones, profile: profile, document: document, clock: clock,
+      logger: logger,
+      options: options)
+    workers = links.map { [house] in LinkWorker($0, house) }
   }
 
-  /// Runs until cancelled; what is handed over by then is submitted to its end and settled.
+  /// Runs until `beginDrain` or cancellation. Then nothing new is claimed; what is in hand is submitted to its end and
+  /// settled, at most for `drain`.
   public func run() async throws {
+    let waking = house.database.observe { [self] values in wake(values) }
+    defer { waking.cancel() }
     try await recover()
-    while !Task.isCancelled {
-      do {
-        if try await round() > 0 { continue }
-        try await rest()
-      } catch is CancellationError {
-        return
-      } catch {
-        logger.error("a round of the dispatcher failed", metadata: ["error": "\(error)"])
-        // Nothing was lost: the next round reads everything anew. Cancelled: the loop ends.
-        try? await Task.sleep(for: options.idle)
-      }
-    }
-  }
-
-  /// Waits for a new job or report, the next due time or `idle`, whichever is first.
-  private func rest() async throws {
-    // Subscribed before the look into the store, so that no job falls between.
-    let wake = database.subscribe(to: EventRecord.self)
-    defer { wake.cancel() }
-    let due = try await database.read { try $0.nextDue() }
-    let pause = min(options.idle, max(.milliseconds(1), due.map { $0 - clock() } ?? options.idle))
     await withTaskGroup(of: Void.self) { group in
+      for worker in workers { group.addTask { await worker.run() } }
+      group.addTask { await self.keepBooks() }
       group.addTask {
-        for await element in wake {
-          switch element {
-          case .missed: return
-          case .value(let event): if event.type == .jobPlanned || event.type == .reportArrived { return }
-          }
-        }
+        while !self.house.isDraining, !Task.isCancelled { await self.drainBell.wait(atMost: .seconds(3_600)) }
+        // Cancelled as soon as everybody has ended.
+        try? await Task.sleep(for: self.house.options.drain)
       }
-      // Cancelled when the other is first.
-      group.addTask { try? await Task.sleep(for: pause) }
-      await group.next()
+      for _ in 0..<workers.count + 1 { await group.next() }
       group.cancelAll()
     }
   }
 
-  /// After a start: what was reserved is planned again, what was handed over is in doubt. Idempotent.
-  public func recover() async throws {
-    while true {
-      let count = try await database.write(.live) { [self] transaction in
-        let time = clock()
-        let open = try transaction.openAttempts(limit: 100)
-        for attempt in open {
-          try transaction.settle(
-            attempt.id, .restarted, link: links[attempt.outboundChannel], surroundings(at: time), at: time)
-        }
-        return open.count
-      }
-      if count == 0 { return }
-    }
+  /// Nothing new is claimed from now on. Idempotent.
+  public func beginDrain() {
+    house.beginDrain()
+    bell.ring()
+    drainBell.ring()
+    for worker in workers { worker.stop() }
   }
 
-  /// One round: reports, inquiries, claims and submissions; returns when all it began has been settled. Answers how much
-  /// was done.
+  /// After a start: what was reserved is planned again, what was handed over is in doubt. Idempotent.
+  public func recover() async throws {
+    while try await close(openAttempts: { try $0.openAttempts(limit: 100) }) > 0 {}
+    try await adoptStrays()
+  }
+
+  /// One round of everything, and all it began brought to its end; answers how much was done.
   @discardableResult
   public func round() async throws -> Int {
-    var done = try await database.write(.live) { [self] transaction in
-      let time = clock()
-      return try transaction.settleReports(links: links, surroundings(at: time), limit: 200, at: time)
-    }
-    done += try await inquire()
-    let claimed = try await claim()
-    done += claimed.looked
-    guard !claimed.attempts.isEmpty else { return done }
-    let queues = Dictionary(grouping: claimed.attempts, by: \.channel)
-    await withDiscardingTaskGroup { group in
-      for (channel, attempts) in queues {
-        guard let link = links[channel] else { continue }
-        group.addTask { [self] in await handOver(attempts.map(\.id), through: link) }
-      }
-    }
+    try await adoptStrays()
+    var done = try await settleReports() + sort()
+    for worker in workers { done += try await worker.round() }
     return done
   }
 
-  private func claim() async throws -> (looked: Int, attempts: [(id: AttemptID, channel: OutboundChannel)]) {
-    try await database.write(.bulk) { [self] transaction in
-      let time = clock()
-      let around = surroundings(at: time)
-      let jobs = try transaction.dueJobs(at: time, limit: min(options.claimBatch, options.inFlight))
-      var attempts: [(id: AttemptID, channel: OutboundChannel)] = []
-      for job in jobs {
-        // A job that cannot be read must not hold up the others.
+  /// Called on the writer's thread after each commit.
+  private func wake(_ values: [any Sendable]) {
+    for value in values {
+      switch value {
+      case let jobs as JobsWaiting:
+        let served = workers.filter { $0.link.lanes.contains(jobs.lane) }
+        for worker in served { worker.bell.ring() }
+        if served.isEmpty { bell.ring() }
+      case let event as EventRecord where event.type == .reportArrived: bell.ring()
+      default: break
+      }
+    }
+  }
+
+  // MARK: The clerk
+
+  private func keepBooks() async {
+    while !house.isDraining, !Task.isCancelled {
+      do {
+        if try await settleReports() + sort() > 0 { continue }
+        try await adoptStrays()
+        try await closeCutOff()
+        let next = try await house.database.read { try $0.nextDue(in: [""]) }
+        let idle = house.options.idle
+        await bell.wait(atMost: min(idle, next.map { max(.milliseconds(1), $0 - house.clock()) } ?? idle))
+      } catch {
+        // Nothing was lost: the next round reads everything anew.
+        house.logger.error("The dispatcher's books could not be kept now.", metadata: ["error": "\(error)"])
+        await bell.wait(atMost: .seconds(1))
+      }
+    }
+  }
+
+  private func settleReports() async throws -> Int {
+    let isThere = try await house.database.read { connection in
+      try !connection.events(after: connection.reportPosition(), type: .reportArrived, limit: 1).isEmpty
+    }
+    guard isThere else { return 0 }
+    return try await house.database.write { [house] transaction in
+      let time = house.clock()
+      return try transaction.settleReports(house.surroundings(at: time), limit: 100, at: time)
+    }
+  }
+
+  /// Which way out each job that has a choice is to take.
+  private func sort() async throws -> Int {
+    let due = try await house.database.read { [house] connection in
+      try connection.dueJobs(in: [""], at: house.clock(), limit: house.options.batch).map { ($0.id, $0.precedence) }
+    }
+    guard let first = due.first else { return 0 }
+    try await house.database.write(first.1 == .bulk ? .bulk : .live) { [house] transaction in
+      let time = house.clock()
+      let around = house.surroundings(at: time)
+      for (id, _) in due {
         do {
-          let id = try transaction.savepoint { try transaction.claim(job, on: links, around, at: time) }
-          if let id, let attempt = try transaction.attempt(id) { attempts.append((id, attempt.outboundChannel)) }
+          try transaction.savepoint { try transaction.sort(id, around, at: time) }
         } catch let error as DatabaseError where error.isOfOneItem {
-          var held = job
-          held.nextAt = time + .seconds(300)
-          held.reason = "held: \(error.kind.rawValue)"
-          try transaction.update(held, at: time)
+          try transaction.hold(id, because: error.kind.rawValue, until: time + .seconds(300))
         }
       }
-      return (jobs.count, attempts)
+    }
+    return due.count
+  }
+
+  /// What waits at a way out that is not there any more is sorted anew.
+  private func adoptStrays() async throws {
+    let served = house.surroundings(at: house.clock()).lanes.union([""])
+    let strays = try await house.database.read { try $0.lanes().filter { !served.contains($0) } }
+    for lane in strays {
+      while try await house.database.write(.bulk, { try $0.unsort(lane: lane, limit: 500) }) == 500 {}
     }
   }
 
-  /// Hands the attempts over, at most `window` at a time.
-  private func handOver(_ attempts: [AttemptID], through link: OutboundLink) async {
-    await withTaskGroup(of: Void.self) { group in
-      var underWay = 0
-      for id in attempts {
-        if underWay >= max(1, link.window) {
-          await group.next()
-          underWay -= 1
-        }
-        underWay += 1
-        group.addTask { [self] in await submit(id, through: link) }
+  /// Attempts that a failing store left open while the daemon went on, and doubts whose channel is configured no more.
+  private func closeCutOff() async throws {
+    let before = house.clock() - house.options.cutOffAfter
+    try await close { [workers] connection in
+      try connection.openAttempts(limit: 100).filter { attempt in
+        (attempt.handedAt ?? attempt.reservedAt) < before && !workers.contains { $0.holds(attempt.id) }
       }
     }
-  }
-
-  /// One attempt from reserved to settled. A settlement that fails leaves it `handing`: in doubt at the next start.
-  private func submit(_ id: AttemptID, through link: OutboundLink) async {
-    do {
-      let admitted = breakers.withLock { $0[link.channel]?.admit(at: clock()) ?? true }
-      let dispatch = try await database.write(.live) { [self] transaction -> Dispatch? in
-        let time = clock()
-        guard admitted, !Task.isCancelled else {
-          try transaction.settle(id, .released, link: link, surroundings(at: time), at: time)
-          return nil
-        }
-        return try transaction.beginHandOver(id, through: link, surroundings(at: time), at: time)
-      }
-      guard let dispatch else { return }
-      let submission = await link.adapter.submit(dispatch)
-      breakers.withLock { $0[link.channel]?.record(submission, at: clock()) }
-      try await settle(id, .submitted(submission), link)
-    } catch {
-      logger.error("an attempt could not be settled", metadata: ["attempt.id": "\(id)", "error": "\(error)"])
+    let names = Set(house.links.map(\.name))
+    let lost = try await house.database.read { [house] connection in
+      try connection.doubtsBeyondMemory(at: house.clock(), limit: 50).filter { !names.contains($0.channel.name) }
     }
+    for doubt in lost { try await house.settle(doubt.id, .horizonPassed, nil) }
   }
 
-  private func settle(_ id: AttemptID, _ evidence: Attempt.Evidence, _ link: OutboundLink) async throws {
-    // Not cancellable: what the peer answered must be written down.
-    let work = Task { [self] in
-      try await database.write(.live) { [self] transaction in
-        let time = clock()
-        try transaction.settle(id, evidence, link: link, surroundings(at: time), at: time)
+  @discardableResult
+  private func close(
+    openAttempts: @escaping @Sendable (any Connection) throws -> [AttemptRecord]
+  ) async throws -> Int {
+    let open = try await house.database.read(.live, openAttempts)
+    guard !open.isEmpty else { return 0 }
+    try await house.database.write { [house] transaction in
+      let time = house.clock()
+      for attempt in open {
+        let link = house.links.first { $0.name == attempt.channel.name }
+        try transaction.settle(attempt.id, .restarted, link: link, house.surroundings(at: time), at: time)
       }
     }
-    _ = try await work.value
-  }
-
-  /// Asks the peers about what is in doubt; gives up what they can no longer know.
-  private func inquire() async throws -> Int {
-    let doubts = try await database.read { [self] in try $0.doubts(at: clock(), limit: 50) }
-    for doubt in doubts {
-      let found = try await database.read { try $0.proactiveJob(doubt.job) }
-      guard let link = links[doubt.outboundChannel], let job = found else { continue }
-      var answer: Attempt.Evidence = .inquired(.inDoubt(Fault(.unsupported, text: "the peer answers no inquiry")))
-      if link.adapter.capabilities.answersInquiry, let name = doubt.machine.wireIdentity {
-        let dispatch = Dispatch(
-          key: job.id.description, attempt: doubt.id, wireIdentity: name, to: doubt.to, from: link.from,
-          content: job.contents[doubt.outboundChannel.rawValue] ?? Dispatch.Content(text: ""), expires: job.notAfter)
-        answer = .inquired(await link.adapter.inquire(about: dispatch))
-      }
-      if case .inquired(.inDoubt) = answer, let end = doubt.finalAt, end <= clock() { answer = .horizonPassed }
-      try await settle(doubt.id, answer, link)
-    }
-    return doubts.count
-  }
-
-  private func surroundings(at time: Timestamp) -> Surroundings {
-    let down = breakers.withLock { $0.compactMapValues { $0.downUntil(at: time) } }
-    return Surroundings(profile: profile(), zones: zones, links: Set(links.keys), down: down)
+    return open.count
   }
 }

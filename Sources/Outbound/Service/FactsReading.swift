@@ -13,8 +13,9 @@ struct JobReading {
 struct Surroundings: Sendable {
   var profile: PurposeProfile
   var zones: ZoneCatalog
-  /// The channels there is a link for, and until when each is down.
+  /// The channels there is a link for, the lanes these serve, and until when each channel is down.
   var links: Set<OutboundChannel>
+  var lanes: Set<String>
   var down: [OutboundChannel: Timestamp]
 }
 
@@ -25,26 +26,30 @@ extension Connection {
   /// bad state gives way to the next, but a STOP is not evaded by writing to his second number.
   func reading(of job: ProactiveJob, own: AttemptID?, _ around: Surroundings, at time: Timestamp) throws -> JobReading {
     var facts = Facts()
-    let customer = try customer(job.customerNo)
-    facts.isKnown = customer.map { !$0.deleted } ?? false
-    let flags = try flags(of: job.customerNo)
-    facts.isDeceased = flags.deceased
-    facts.isMinor = flags.minor
-    facts.isRelationshipManagerOnly = flags.managerOnly
-    facts.forbidsProfiling = flags.noProfiling
-    let stops = try legalStops(of: job.customerNo, at: time)
-    facts.legalStop = stops.contains(nil) ? .everything : stops.isEmpty ? .none : .purposes(stops.compactMap(\.self))
+    var flags = CustomerFlags()
+    if let number = job.customerNo {
+      let customer = try customer(number)
+      facts.isKnown = customer.map { !$0.deleted } ?? false
+      flags = try self.flags(of: number)
+      facts.isDeceased = flags.deceased
+      facts.isMinor = flags.minor
+      facts.isRelationshipManagerOnly = flags.managerOnly
+      facts.forbidsProfiling = flags.noProfiling
+      let stops = try legalStops(of: number, at: time)
+      facts.legalStop =
+        stops.contains(nil) ? .everything : stops.isEmpty ? .none : .purposes(stops.compactMap(\.self))
+      facts.preferences = try preferences(of: number)
+      facts.doNotDisturb = try quiets(of: number).map(\.quiet)
+    }
     facts.killSwitch = try killSwitch()
-    facts.preferences = try preferences(of: job.customerNo)
-    facts.doNotDisturb = try quiets(of: job.customerNo).map(\.quiet)
-    facts.history = try history(of: job.customerNo, own: own, since: time - .seconds(366 * 86_400))
+    facts.history = try history(of: job.party, own: own, since: time - .seconds(366 * 86_400))
     facts.duplicate = try duplicate(of: job, own: own)
 
     let candidates = job.contents.keys.map(OutboundChannel.init(rawValue:)).filter {
-      around.links.contains($0) && !job.spent.contains($0)
+      around.links.contains($0) && !job.spent.contains($0) && (job.to == nil || job.to?.kind == $0.addressKind)
     }
     var addresses: [OutboundChannel: Address] = [:]
-    let points = try contactPointsWithZones(of: job.customerNo)
+    let points = try reachable(job)
     var names: [String] = []
     for channel in candidates {
       guard
@@ -63,7 +68,9 @@ extension Connection {
     for name in Set(names).sorted() {
       if let zone = around.zones.zone(named: name) { facts.zones.append(zone) } else { facts.hasUnknownZone = true }
     }
-    if let campaign = job.campaign { try read(campaign, of: job, flags, into: &facts) }
+    if let campaign = job.campaign, let number = job.customerNo {
+      try read(campaign, of: number, flags, into: &facts)
+    }
 
     var request = DecisionRequest(purpose: job.purpose, candidates: candidates)
     request.isConfidential = job.confidential
@@ -76,7 +83,9 @@ extension Connection {
     return JobReading(request: request, facts: facts, addresses: addresses)
   }
 
-  private func read(_ campaign: CampaignID, of job: ProactiveJob, _ flags: CustomerFlags, into facts: inout Facts)
+  private func read(
+    _ campaign: CampaignID, of customer: CustomerNumber, _ flags: CustomerFlags, into facts: inout Facts
+  )
     throws
   {
     guard let row = try first("SELECT state, group_code FROM campaign WHERE campaign_id = $1", [.id(campaign)]) else {
@@ -89,7 +98,7 @@ extension Connection {
           """
           SELECT 1 AS found FROM customer_group g WHERE g.code = $1 AND g.group_type = 'entity' AND NOT EXISTS
             (SELECT 1 FROM group_customer m WHERE m.group_code = g.code AND m.customer_no = $2)
-          """, [.text(group), .id(job.customerNo)]) != nil
+          """, [.text(group), .id(customer)]) != nil
     }
     guard let household = flags.household else { return }
     facts.householdAlreadyReached =
@@ -98,12 +107,24 @@ extension Connection {
         SELECT 1 AS found FROM proactive_job j JOIN customer_flag f ON f.customer_no = j.customer_no
         WHERE j.campaign_id = $1 AND f.household = $2 AND j.customer_no <> $3 AND j.state IN ('active', 'done', 'unknown')
         LIMIT 1
-        """, [.id(campaign), .text(household), .id(job.customerNo)]) != nil
+        """, [.id(campaign), .text(household), .id(customer)]) != nil
   }
 
-  private func contactPointsWithZones(
-    of customer: CustomerNumber
-  ) throws -> [(address: Address, state: ContactPoint.State, isVerified: Bool, zones: [String])] {
+  private typealias Point = (address: Address, state: ContactPoint.State, isVerified: Bool, zones: [String])
+
+  /// Where the job may go: to the address it names, else to those of its customer.
+  private func reachable(_ job: ProactiveJob) throws -> [Point] {
+    let own = try job.customerNo.map { try contactPointsWithZones(of: $0) } ?? []
+    guard let to = job.to else { return own }
+    if let known = own.first(where: { $0.address.kind == to.kind && $0.address.canonical == to.canonical }) {
+      return [known]
+    }
+    let state = try first(
+      "SELECT state FROM contact_point WHERE kind = $1 AND canonical = $2", [SQLValue(to.kind), .text(to.canonical)])
+    return [(to, try state?.word("state") ?? .ok, false, [])]
+  }
+
+  private func contactPointsWithZones(of customer: CustomerNumber) throws -> [Point] {
     try query(
       """
       SELECT h.kind, h.canonical, h.raw, h.verified_at, h.zones, p.state
@@ -128,14 +149,14 @@ extension Connection {
   }
 
   /// Attempts that count against caps: reserved ones too, so that two jobs of one customer cannot pass at once.
-  private func history(of customer: CustomerNumber, own: AttemptID?, since: Timestamp) throws -> AttemptHistory {
+  private func history(of party: String, own: AttemptID?, since: Timestamp) throws -> AttemptHistory {
     AttemptHistory(
       try query(
         """
         SELECT purpose, channel, at, answered FROM cap_ledger
         WHERE customer_no = $1 AND at > $2 AND state <> 'released' AND attempt_id <> $3
         ORDER BY at DESC LIMIT 2000
-        """, [.id(customer), SQLValue(since), .text(own?.description ?? "")]
+        """, [.text(party), SQLValue(since), .text(own?.description ?? "")]
       ).map { row in
         AttemptHistory.Entry(
           purpose: Purpose(rawValue: try row.text("purpose")),

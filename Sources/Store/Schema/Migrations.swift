@@ -2,4 +2,5 @@
 public let migrations: [Migration] = [
   Migration(1, "first schema", migration001), Migration(2, "proactive service", migration002),
   Migration(3, "search, webhooks and imports", migration003),
+  Migration(4, "proactive service in the daemon", migrationOutbound),
 ]

@@ -108,8 +108,17 @@ struct Explain: AsyncParsableCommand {
         print(
           "request   \(request["id"].string ?? request["request_id"].string ?? "")  \(request["status"].string ?? "")")
       }
+      for job in found["jobs"].array {
+        print("job       \(job["id"].string ?? "")  \(job["purpose"].string ?? ""), \(job["state"].string ?? "")")
+        if let reason = job["reason_en"].string { print("          \(reason)") }
+      }
+      for attempt in found["attempts"].array {
+        let way = "\(attempt["channel"].string ?? ""), \(attempt["state_en"].string ?? "")"
+        print("attempt   \(attempt["id"].string ?? "")  \(way)")
+        if let fault = attempt["fault"]["text"].string, !fault.isEmpty { print("          \(fault)") }
+      }
       for decision in found["decisions"].array {
-        let words = decision["sentence"]["en"].string ?? decision["sentence"].string ?? decision["verdict"].string ?? ""
+        let words = decision["sentence_en"].string ?? decision["verdict"].string ?? ""
         print("decided   \(decision["at"].string ?? "")  \(decision["act"].string ?? ""): \(words)")
       }
       for event in found["events"].array {

@@ -1,4 +1,5 @@
 import Foundation
+import Outbound
 import Store
 import Synchronization
 
@@ -12,6 +13,8 @@ final class CrashPoints: Sendable {
     case afterCommit = "after-commit"
     case beforeAnswer = "before-answer"
     case afterAnswer = "after-answer"
+    // Of an outbound attempt; see `HandOverPoint`.
+    case reserved, handing, submitted, settled
   }
   private let place: Place
   private let left: Mutex<Int>
@@ -34,5 +37,16 @@ final class CrashPoints: Sendable {
       return left == 0
     }
     if isNow { kill(getpid(), SIGKILL) }
+  }
+}
+
+extension CrashPoints.Place {
+  init(_ point: HandOverPoint) {
+    switch point {
+    case .reserved: self = .reserved
+    case .handing: self = .handing
+    case .submitted: self = .submitted
+    case .settled: self = .settled
+    }
   }
 }

@@ -9,6 +9,7 @@ import Intake
 import Logging
 import NIOCore
 import NIOPosix
+import Outbound
 import ServiceLifecycle
 import Store
 import UnixSignals
@@ -81,6 +82,7 @@ struct Daemon {
     for channel in configuration.channels {
       channels.append(try await channel.wiring.wire(channel.name, with: house))
     }
+    let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
     let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
 
     let registry = OpenMetricsRegistry()
@@ -96,6 +98,11 @@ struct Daemon {
     let cursors = CursorSigner(secret: secrets.key(for: "cursor"))
     routes += CustomerResources(database: database, cursors: cursors).routes
     routes += RecordResources(database: database, cursors: cursors).routes
+    routes +=
+      OutboundResources(
+        database: database, bodies: bodies, cursors: cursors, links: channels.flatMap(\.outbound),
+        profile: { parameters.purposes }, templates: { parameters.templates }
+      ).routes
     routes += ImportResources(importer: Importer(database: database, now: now)).routes
     routes += WebhookResources(database: database, dispatcher: webhooks, mayAllowInternal: false).routes
     routes.append(Description.serving(version: liaisonVersion, routes: routes))
@@ -149,6 +156,12 @@ struct Daemon {
       },
     ]
     services += supervisors
+    services.append(
+      Running("dispatcher") {
+        try await dispatcher.run()
+      } onShutdown: {
+        dispatcher.beginDrain()
+      })
     services += [api.certificates, forms.certificates].compactMap { $0 }
     services += [admin, api.listener, forms.listener]
     let onReady = onReady
@@ -185,6 +198,20 @@ struct Daemon {
     }
     streaming.cancel()
     logger.notice("Liaison has stopped.")
+  }
+
+  private func makeDispatcher(_ links: [OutboundLink], _ house: House, _ crash: CrashPoints?) -> Dispatcher {
+    var options = Dispatcher.Options()
+    if let crash { options.atHandOver = { crash.pass(CrashPoints.Place($0)) } }
+    let (parameters, bodies) = (house.parameters, house.bodies)
+    return Dispatcher(
+      database: house.database, links: links, zones: ZoneCatalog(), profile: { parameters.purposes },
+      document: { part in
+        guard let digest = BodyDigest(part.sha256) else {
+          throw DatabaseError(.unreadable, "\(part.sha256) is no name of a body")
+        }
+        return try await bodies.read(digest)
+      }, clock: now, logger: logger, options: options)
   }
 
   private func makeRoutes(
