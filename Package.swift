@@ -109,7 +109,7 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix],
+      name: "Demo", dependencies: ["ContactModel", "Channels", "Fax", "SMS", nioCore, nioPosix],
       swiftSettings: strict),
 
     // The program.
@@ -184,7 +184,8 @@ let package = Package(
       name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
-      name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
+      name: "FaxTests",
+      dependencies: ["Fax", "Demo", "LiaisonForTests", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
       path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmailTests",

@@ -79,6 +79,7 @@ extension Intake {
 
     let summary = message.subject.flatMap { $0.isEmpty ? nil : $0 } ?? String(message.text.prefix(120))
     let deadline = time + .seconds(category.respondWithinMinutes * 60)
+    let wish = AddressWish(message, from: kept.from, on: kept.channel)
     let request: Routing.RoutedRequest
     var chain = Contact.Chain()
     switch read.thread {
@@ -92,7 +93,8 @@ extension Intake {
         : .opens(
           ServiceRequest(
             id: ServiceRequestID(at: time), reference: kept.reference, customerNo: customerNo, start: kept.receivedAt,
-            summary: summary, content: message.text, status: .open, severity: category.severity,
+            summary: summary, content: message.text, status: wish == nil ? .open : .resolved,
+            severity: category.severity,
             urgency: category.urgency, category: category.code, queue: category.queue, nextDeadline: deadline,
             channel: kept.channel))
     }
@@ -131,7 +133,11 @@ extension Intake {
             at: routedAt)
         }
       }
-      _ = try transaction.route(routing, at: routedAt)
+      guard try transaction.route(routing, at: routedAt), let wish else { return }
+      try transaction.obey(
+        wish, evidence: wish.evidence(kept, at: routedAt),
+        confirmation: wish.confirmation(parameters, language: message.language), at: routedAt)
+      try transaction.note(wish.resolution, onOpened: routing.request, at: routedAt)
     }
   }
 

@@ -26,11 +26,7 @@ struct SMSWiring: ChannelWiring {
     }
     configuration = SMSConfiguration(
       links: links,
-      numbers: NumberPlan(
-        countryCode: reader.string("country_code", default: "86"),
-        trunkPrefix: reader.string("trunk_prefix", default: "0"),
-        internationalPrefix: reader.string("international_prefix", default: "00"),
-        serviceCodePrefixes: reader.strings("service_code_prefixes", default: ["106", "95", "96"])),
+      numbers: reader.numberPlan(),
       keywords: KeywordTable(
         optOut: reader.strings("opt_out_words", default: KeywordTable.defaultOptOut),
         optIn: reader.strings("opt_in_words", default: KeywordTable.defaultOptIn),
