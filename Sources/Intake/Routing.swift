@@ -79,6 +79,7 @@ extension Intake {
 
     let summary = message.subject.flatMap { $0.isEmpty ? nil : $0 } ?? String(message.text.prefix(120))
     let deadline = time + .seconds(category.respondWithinMinutes * 60)
+    let wish = AddressWish(message, from: kept.from, on: kept.channel)
     let request: Routing.RoutedRequest
     var chain = Contact.Chain()
     switch read.thread {
@@ -87,7 +88,7 @@ extension Intake {
     case .follows, .none:
       if case .follows(let earlier, _) = read.thread { chain.related = earlier }
       request =
-        message.isAutomatic
+        message.isAutomatic || wish != nil
         ? .none
         : .opens(
           ServiceRequest(
@@ -107,6 +108,10 @@ extension Intake {
       // Nobody is asked to work on it.
       contact.state = .closed
       contact.disposition = "automatic"
+      contact.times.closed = time
+    } else if let wish, case .none = request {
+      contact.state = .closed
+      contact.disposition = wish.disposition
       contact.times.closed = time
     }
     var detail = Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })
@@ -131,7 +136,10 @@ extension Intake {
             at: routedAt)
         }
       }
-      _ = try transaction.route(routing, at: routedAt)
+      guard try transaction.route(routing, at: routedAt), let wish else { return }
+      try transaction.obey(
+        wish, evidence: wish.evidence(kept, at: routedAt),
+        confirmation: wish.confirmation(parameters, language: message.language), at: routedAt)
     }
   }
 

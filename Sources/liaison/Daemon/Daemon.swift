@@ -104,7 +104,8 @@ struct Daemon {
     routes += RecordResources(database: database, cursors: cursors).routes
     routes +=
       OutboundResources(
-        database: database, bodies: bodies, cursors: cursors, profile: { parameters.purposes }
+        database: database, bodies: bodies, cursors: cursors, links: channels.flatMap(\.outbound),
+        profile: { parameters.purposes }, templates: { parameters.templates }
       ).routes
     routes += ImportResources(importer: Importer(database: database, now: now)).routes
     routes += WebhookResources(database: database, dispatcher: webhooks, mayAllowInternal: false).routes

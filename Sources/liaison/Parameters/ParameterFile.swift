@@ -23,7 +23,7 @@ struct ParameterDraft: Sendable, Hashable {
 
 /// A file of business parameters. The first key `kind` says what is in it, one of `kinds`.
 enum ParameterFile {
-  static let kinds = ["form", "category", "queue", "purpose_profile"]
+  static let kinds = ["form", "category", "queue", "purpose_profile", "template"]
 
   /// Reads and checks a file's text; throws a description with file, line and reason for everything that is wrong.
   static func read(_ yaml: String, file: String) throws -> [ParameterDraft] {
@@ -36,6 +36,7 @@ enum ParameterFile {
     switch kind {
     case "form": return [try form(yaml, file: file)]
     case "queue": return try queues(yaml, file: file)
+    case "template": return try TemplateFile.read(yaml, file: file)
     case "purpose_profile": return [try purposeProfile(yaml, file: file)]
     default: return try categories(yaml, file: file)
     }
@@ -142,6 +143,14 @@ extension WriteTransaction {
         let category = try JSONText.decode(ContactModel.Category.self, from: draft.body)
         if try first("SELECT code FROM queue WHERE code = $1", [.id(category.queue)]) == nil {
           verdicts.append(.refused("category \(draft.code): there is no queue \(category.queue)"))
+          continue
+        }
+      }
+      if draft.kind == "template" {
+        let template = try JSONText.decode(MessageTemplate.self, from: draft.body)
+        if let known = try purposesInForce(with: drafts, at: time), !known.contains(template.purpose) {
+          verdicts.append(
+            .refused("template \(draft.code): the purpose profile has no purpose \(template.purpose)"))
           continue
         }
       }
