@@ -88,13 +88,12 @@ extension Intake {
     case .follows, .none:
       if case .follows(let earlier, _) = read.thread { chain.related = earlier }
       request =
-        message.isAutomatic
+        message.isAutomatic || wish != nil
         ? .none
         : .opens(
           ServiceRequest(
             id: ServiceRequestID(at: time), reference: kept.reference, customerNo: customerNo, start: kept.receivedAt,
-            summary: summary, content: message.text, status: wish == nil ? .open : .resolved,
-            severity: category.severity,
+            summary: summary, content: message.text, status: .open, severity: category.severity,
             urgency: category.urgency, category: category.code, queue: category.queue, nextDeadline: deadline,
             channel: kept.channel))
     }
@@ -109,6 +108,10 @@ extension Intake {
       // Nobody is asked to work on it.
       contact.state = .closed
       contact.disposition = "automatic"
+      contact.times.closed = time
+    } else if let wish, case .none = request {
+      contact.state = .closed
+      contact.disposition = wish.disposition
       contact.times.closed = time
     }
     var detail = Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })
@@ -137,7 +140,6 @@ extension Intake {
       try transaction.obey(
         wish, evidence: wish.evidence(kept, at: routedAt),
         confirmation: wish.confirmation(parameters, language: message.language), at: routedAt)
-      try transaction.note(wish.resolution, onOpened: routing.request, at: routedAt)
     }
   }
 

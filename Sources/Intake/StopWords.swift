@@ -5,8 +5,8 @@ import Store
 /// What a message says about its own address, as its adapter found it: properties `address.stop` (`promo`, `all`) or
 /// `address.stop_lift`, with the word in `address.stop_word`.
 ///
-/// Such a message is done with by being obeyed, in the transaction in which it becomes a contact: its request is resolved
-/// from the start and waits for nobody. Source: specs/sms.md "STOP", specs/outbound.md §1.
+/// Such a message is done with by being obeyed, in the transaction in which it becomes a contact: it opens no request, and
+/// nobody has to work on it. Source: specs/sms.md "STOP", specs/outbound.md §1.
 extension AddressWish {
   /// Nil where it says nothing, or says it about an address nobody could write to.
   init?(_ message: InboundMessage, from address: Address?, on channel: ContactChannel) {
@@ -43,12 +43,12 @@ extension AddressWish {
     return template?.contents(with: [:], language: language)[channel?.rawValue ?? ""]
   }
 
-  /// For the record of the request.
-  var resolution: String {
+  /// How the contact ends that is nothing else.
+  var disposition: String {
     switch act {
-    case .stop(.promo): "address stopped for advertising"
-    case .stop(.all): "address stopped"
-    case .lift: "stop of the address lifted"
+    case .stop(.promo): "stop_promo"
+    case .stop(.all): "stop_all"
+    case .lift: "stop_lifted"
     }
   }
 }

@@ -56,13 +56,3 @@ extension WriteTransaction {
     return true
   }
 }
-
-extension WriteTransaction {
-  /// Writes down how a request that was resolved from the start was resolved.
-  public func note(_ resolution: String, onOpened request: Routing.RoutedRequest, at time: Timestamp) throws {
-    guard case .opens(let request) = request, request.status == .resolved else { return }
-    try execute(
-      "UPDATE service_request SET resolution = $2, ended_at = $3 WHERE request_id = $1",
-      [.id(request.id), .text(resolution), SQLValue(time)])
-  }
-}

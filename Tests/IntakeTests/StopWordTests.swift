@@ -34,7 +34,7 @@ import Testing
           return
         }
         for await element in resolved {
-          if case .value(let event) = element, event.type == .requestOpened { break }
+          if case .value(let event) = element, event.type == .contactOpened { break }
         }
         let scope = try await house.database.read { try $0.stop(on: Self.phone, for: .sms) }
         #expect(scope == (key == "3" ? nil : .promo))
@@ -45,17 +45,20 @@ import Testing
         #expect(try proof.text("reference") == arrival.description)
       }
     }
-    let (jobs, requests) = try await house.database.read { connection in
+    let (jobs, contacts) = try await house.database.read { connection in
       (
         try connection.proactiveJobs(matching: JobFilter(), after: nil, limit: 10),
-        try connection.query("SELECT status, resolution FROM service_request")
+        try connection.query("SELECT state, disposition FROM contact ORDER BY contact_id")
       )
     }
     // Stopped twice in a day: told once.
     #expect(jobs.map(\.contents) == [["sms": Dispatch.Content(text: "已退订", language: "zh")]])
     #expect(jobs.first?.customerNo == CustomerNumber("7001") && jobs.first?.to == Self.phone)
     // Nobody has to work on them.
-    #expect(try requests.allSatisfy { try $0.text("status") == "resolved" && $0.textOrNil("resolution") != nil })
+    #expect(try contacts.allSatisfy { try $0.text("state") == "closed" })
+    #expect(try contacts.map { try $0.text("disposition") }.count { $0 == "stop_promo" } == 3)
+    let orphans = try await house.database.read { try $0.query("SELECT request_id FROM service_request") }
+    #expect(orphans.isEmpty)
     await house.database.close()
   }
 }
