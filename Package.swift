@@ -154,8 +154,8 @@ let package = Package(
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
-        asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
+        "liaison", "LiaisonForTests", "Demo", "SMS", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
       ],
       swiftSettings: strict),
     .target(

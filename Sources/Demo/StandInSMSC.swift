@@ -101,6 +101,9 @@ public final class StandInSMSC: Sendable {
     for session in sessions { session.execute { $0.hangUp() } }
   }
 
+  /// Whether somebody is bound that receives.
+  public var isBound: Bool { state.withLock { !$0.sessions.isEmpty } }
+
   /// Returns when `count` submits have been taken.
   public func waitForSubmits(_ count: Int) async {
     await withCheckedContinuation { continuation in

@@ -36,7 +36,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
   }
 
   private let description: Description
-  private let interpret: @Sendable (Dialect.PDU) -> (reading: InboundReading, wireKey: String?, reference: UInt16?)?
+  private let interpret: @Sendable (Dialect.PDU) -> (InboundReading, InboundNames)?
   private let wallClock: @Sendable () -> Timestamp
   private let logger: Logger
   private let state: Mutex<State>
@@ -44,7 +44,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
 
   init(
     _ description: Description, wallClock: @escaping @Sendable () -> Timestamp, logger: Logger,
-    interpret: @escaping @Sendable (Dialect.PDU) -> (reading: InboundReading, wireKey: String?, reference: UInt16?)?
+    interpret: @escaping @Sendable (Dialect.PDU) -> (InboundReading, InboundNames)?
   ) {
     self.description = description
     self.wallClock = wallClock
@@ -155,14 +155,14 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     _ pdu: Dialect.PDU, _ frame: [UInt8], _ sink: @Sendable (LinkArrival) -> Void,
     answer: @escaping @Sendable (LinkAnswer) -> Void
   ) {
-    guard let (reading, wireKey, reference) = interpret(pdu) else {
+    guard let (reading, names) = interpret(pdu) else {
       answer(.refused)
       return
     }
     sink(
       LinkArrival(
-        link: name, content: .reading(reading), frame: frame, receivedAt: wallClock(), wireKey: wireKey,
-        reference: reference, answer: answer))
+        link: name, content: .reading(reading), frame: frame, receivedAt: wallClock(), names: names,
+        answer: answer))
   }
 
   private func late(_ ticket: UInt64, _ part: Int, _ answer: PartAnswer, _ sink: @Sendable (LinkArrival) -> Void) {
@@ -170,7 +170,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     sink(
       LinkArrival(
         link: name, content: .late(wireIdentity: wireIdentity, part: part, answer), frame: [],
-        receivedAt: wallClock(), wireKey: nil, reference: nil, answer: { _ in }))
+        receivedAt: wallClock(), answer: { _ in }))
   }
 
   // MARK: Submission
