@@ -344,7 +344,8 @@ public final class SMSAdapter: ChannelAdapter {
       Arrival(
         channel: channel, wireKey: reading.wireKey, from: from,
         to: reading.to.isEmpty ? nil : configuration.numbers.address(reading.to), receivedAt: wallClock(),
-        waitingSince: reading.since, payload: payload, raw: Array((request.query.isEmpty ? "" : request.query + "\n").utf8) + request.body))
+        waitingSince: reading.since, payload: payload,
+        raw: Array((request.query.isEmpty ? "" : request.query + "\n").utf8) + request.body))
     switch acceptance {
     // An empty body: Kannel would send any other to the customer.
     case .stored, .duplicate: return CallbackResponse(status: 200)
