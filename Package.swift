@@ -135,7 +135,9 @@ let package = Package(
       name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
       exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
     .executableTarget(
-      name: "SMSBench", dependencies: ["Channels", "Demo", "SMS", logging], path: "Benchmarks/SMS",
+      name: "SMSBench",
+      dependencies: ["Channels", "ContactModel", "Demo", "LiaisonForTests", "SMS", "Store", asyncHTTPClient, logging],
+      path: "Benchmarks/SMS",
       swiftSettings: strict),
 
     // Tests.

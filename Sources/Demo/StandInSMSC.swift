@@ -58,8 +58,13 @@ public final class StandInSMSC: Sendable {
   }
 
   fileprivate let state: Mutex<State>
+  /// Told of every submit, on the session's event loop.
+  private let onSubmit: (@Sendable (Submitted) -> Void)?
 
-  public init(_ behaviour: Behaviour = Behaviour()) { state = Mutex(State(behaviour: behaviour)) }
+  public init(_ behaviour: Behaviour = Behaviour(), onSubmit: (@Sendable (Submitted) -> Void)? = nil) {
+    state = Mutex(State(behaviour: behaviour))
+    self.onSubmit = onSubmit
+  }
 
   /// Submits taken so far, answered or not.
   public var count: Int { state.withLock { $0.count } }
@@ -166,6 +171,7 @@ public final class StandInSMSC: Sendable {
       return (state.nextID, ready)
     }
     for continuation in ready { continuation.resume() }
+    if let id, let onSubmit { onSubmit(Submitted(id: id, message: message, parameters: parameters)) }
     return id
   }
 }
