@@ -136,7 +136,10 @@ let package = Package(
       exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
     .executableTarget(
       name: "SMSBench",
-      dependencies: ["Channels", "ContactModel", "Demo", "LiaisonForTests", "SMS", "Store", asyncHTTPClient, logging],
+      dependencies: [
+        "Channels", "ContactModel", "Demo", "LiaisonForTests", "SMS", "Store", asyncHTTPClient, logging, nioCore,
+        nioHTTP1,
+      ],
       path: "Benchmarks/SMS",
       swiftSettings: strict),
 
@@ -144,7 +147,9 @@ let package = Package(
     .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
     .executableTarget(
       name: "crash-test",
-      dependencies: ["LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "LiaisonForTests", "Demo", "SMS", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1,
+      ],
       path: "Tests/CrashTest", swiftSettings: strict),
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),

@@ -3,6 +3,8 @@ import Channels
 import Demo
 import Foundation
 import LiaisonForTests
+import NIOCore
+import NIOHTTP1
 import SMS
 
 /// How many messages a real Kannel takes by sendsms and submits by SMPP to the same SMSC, counted to the last submit.

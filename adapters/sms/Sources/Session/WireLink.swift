@@ -41,6 +41,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
   private let logger: Logger
   private let state: Mutex<State>
   private let drainSignal = DrainSignal()
+  /// Raised when it is known for the first time whether the peer can be reached.
+  private let firstWord = DrainSignal()
 
   init(
     _ description: Description, wallClock: @escaping @Sendable () -> Timestamp, logger: Logger,
@@ -148,6 +150,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
       if let fault { state.lastFault = fault }
       if isUp { state.lastFault = nil }
     }
+    firstWord.raise()
     if isUp { logger.info("SMS link is up", metadata: ["link": "\(name)", "session": "\(slot)"]) }
   }
 
@@ -195,6 +198,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     case .failure(let fault): return LinkSubmission(.rejected(fault))
     case .success(let made): (parts, charged) = made
     }
+    // Just after the start: a moment for the login, so that what was waiting is not put off for nothing.
+    if !firstWord.isRaised { await firstWord.sleep(for: .seconds(2)) }
     guard let connection = pick() else {
       let text = state.withLock { $0.lastFault?.text } ?? "the link is down"
       return LinkSubmission(
