@@ -138,14 +138,21 @@ let package = Package(
       name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
       exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
     .executableTarget(
-      name: "SMSBench", dependencies: ["Channels", "Demo", "SMS", logging], path: "Benchmarks/SMS",
+      name: "SMSBench",
+      dependencies: [
+        "Channels", "ContactModel", "Demo", "LiaisonForTests", "SMS", "Store", asyncHTTPClient, logging, nioCore,
+        nioHTTP1,
+      ],
+      path: "Benchmarks/SMS",
       swiftSettings: strict),
 
     // Tests.
     .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
     .executableTarget(
       name: "crash-test",
-      dependencies: ["LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "LiaisonForTests", "Demo", "SMS", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1,
+      ],
       path: "Tests/CrashTest", swiftSettings: strict),
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
@@ -157,8 +164,8 @@ let package = Package(
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
-        asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
+        "liaison", "LiaisonForTests", "Demo", "SMS", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
       ],
       swiftSettings: strict),
     .target(

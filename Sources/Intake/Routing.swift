@@ -15,7 +15,9 @@ extension Intake {
   func route(_ kept: KeptArrival) async -> Bool {
     do {
       switch kept.payload {
-      case .message(let message): try await route(message, of: kept)
+      case .message(let message):
+        try await route(message, of: kept)
+        try await replaceParts(by: message, of: kept)
       case .unreadable(let unreadable):
         try await setAside(kept, code: unreadable.code, reason: unreadable.text)
       case .report(let report): try await pass(report, of: kept)

@@ -10,8 +10,9 @@ import NIOCore
 import NIOHTTP1
 import Store
 
-/// The wiring of `serve --demo`: everything under ./var/demo, on the loopback.
-func demoConfiguration() throws -> Configuration {
+/// The wiring of `serve --demo`: everything under ./var/demo, on the loopback. `channels` are further entries of that
+/// list, whose peers run already; `secrets` is what they read their passwords from.
+func demoConfiguration(channels: [String] = [], secrets: [String: String] = [:]) throws -> Configuration {
   let directory = FileManager.default.currentDirectoryPath + "/var/demo"
   let parameters =
     ["./config/params", "/usr/share/liaison/params"].first { FileManager.default.fileExists(atPath: $0) }
@@ -34,10 +35,12 @@ func demoConfiguration() throws -> Configuration {
         bank_name_en: Demo Bank
         post_burst: 1000
         post_interval: 10ms
+    \(channels.joined(separator: "\n"))
     """
   do {
     return try Configuration.read(
-      yaml, file: "the demo's configuration", environment: ProcessInfo.processInfo.environment
+      yaml, file: "the demo's configuration",
+      environment: ProcessInfo.processInfo.environment.merging(secrets) { $1 }
     )
     .configuration
   } catch let problems as ConfigurationProblems {
@@ -46,7 +49,7 @@ func demoConfiguration() throws -> Configuration {
 }
 
 /// Gives the daemon its demo: the bank's customers and agents, an agent's token, a live page and traffic.
-func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
+func prepareDemo(_ daemon: inout Daemon, interval: Int, sms: DemoSMS) throws {
   let token = AccessToken()
   let agent = DemoBank.agents[0].id
   let people = DemoBank.customers(1_000)
@@ -77,6 +80,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
   }
   if interval > 0 {
     daemon.companions.append { bound in await sendForms(to: bound.publicBase, people: people, every: interval, logger) }
+    daemon.companions.append { _ in await sms.bringMessages(of: people, every: interval, logger) }
   }
 }
 
