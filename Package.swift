@@ -184,7 +184,8 @@ let package = Package(
       name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
-      name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
+      name: "FaxTests",
+      dependencies: ["Fax", "LiaisonForTests", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
       path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmailTests",

@@ -235,6 +235,13 @@ extension Connection {
     ).map { try KeptArrival(row: $0, attachments: []) }
   }
 
+  /// Whether an arrival of this wire key is durable.
+  public func isKept(_ wireKey: String, on channel: ContactChannel) throws -> Bool {
+    try first(
+      "SELECT 1 AS found FROM arrival WHERE channel = $1 AND wire_key = $2", [.text(channel.name), .text(wireKey)]
+    ) != nil
+  }
+
   public func arrival(_ id: ArrivalID) throws -> (arrival: KeptArrival, state: String)? {
     guard let row = try query("SELECT * FROM arrival WHERE arrival_id = $1", [.id(id)]).first else { return nil }
     let parts = try query("SELECT * FROM attachment WHERE arrival_id = $1 ORDER BY position", [.id(id)])
