@@ -109,7 +109,7 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix],
+      name: "Demo", dependencies: ["ContactModel", "Channels", "Fax", "SMS", nioCore, nioPosix],
       swiftSettings: strict),
 
     // The program.
@@ -185,7 +185,7 @@ let package = Package(
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests",
-      dependencies: ["Fax", "LiaisonForTests", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
+      dependencies: ["Fax", "Demo", "LiaisonForTests", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
       path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmailTests",
