@@ -24,7 +24,10 @@ extension OutboundResources {
             "address",
             .input(
               .required("kind", .word(["phone", "email", "fax"])),
-              .required("value", .string(minimum: 3, maximum: 320))),
+              .required("value", .string(minimum: 3, maximum: 320)),
+              .optional(
+                "confirm", .string(minimum: 3, maximum: 320),
+                "A fax number on no record of the customer, typed a second time")),
             "Instead of the customer's own; alone, its one holder is the customer"),
           .optional("contents", .map(Self.contentInput), "By channel: sms, email, fax, …; only these are candidates"),
           .optional("channel", .string(maximum: 40), "Of several contents only this"),
@@ -70,6 +73,8 @@ struct JobWish: Sendable {
   var isCritical: Bool
   var customerNo: CustomerNumber?
   var address: Address?
+  /// It was typed twice.
+  var isConfirmed = false
   var contents: [String: Dispatch.Content]
   var confidential: Bool
   var repeatable: Bool
@@ -97,6 +102,10 @@ struct JobWish: Sendable {
       if address == nil {
         wrong("#/address/value", .format, kind == .email ? "a mailbox" : "a number with country code")
       }
+    }
+    if let kind = address?.kind, let again = body["address"]?["confirm"]?.string {
+      isConfirmed = AddressForm.address(kind, again)?.canonical == address?.canonical
+      if !isConfirmed { wrong("#/address/confirm", .conflict, "the same as value") }
     }
     if customerNo == nil, body["address"] == nil { wrong("#/customer_no", .required, "customer_no or address") }
     contents = [:]
@@ -144,6 +153,13 @@ struct JobWish: Sendable {
       let holders = try transaction.holders(of: address, limit: 2)
       guard holders.count < 2 else { throw Problem.unknown("#/address", "several customers hold it: name one") }
       customer = holders.first
+    }
+    // Papers faxed to a number one digit off have cost banks dear: it is on his record, or was typed twice.
+    if let address, address.kind == .fax, !isConfirmed {
+      let isOnRecord = try customer.map { try transaction.holders(of: address, limit: 50).contains($0) } ?? false
+      guard isOnRecord else {
+        throw Problem.unknown("#/address/confirm", "needed: the customer's record does not have this fax number")
+      }
     }
     var job = ProactiveJob(
       id: ProactiveJobID(at: time), customerNo: customer,
