@@ -47,6 +47,19 @@ public final class HylaFAXPeer: Sendable {
   /// hfaxd's children, one for each session, go with it.
   public func killServer() { processes.kill("hfaxd") }
 
+  /// Withdraws every job in sendq, as an operator would.
+  public func killJobs() throws {
+    let files = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/sendq").filter { $0.hasPrefix("q") }
+    for file in files {
+      let script = "USER operator\\r\\nPASS s3cret\\r\\nADMIN adm1n\\r\\nJKILL \(file.dropFirst())\\r\\nQUIT\\r\\n"
+      let ended = try run([
+        "/bin/bash", "-c",
+        "exec 3<>/dev/tcp/127.0.0.1/\(port); printf '\(script)' >&3; timeout 20 cat <&3 >/dev/null",
+      ])
+      guard ended == 0 else { throw StartFailure(text: "JKILL of \(file)") }
+    }
+  }
+
   public func stop() {
     processes.killAll()
     // The folder is under /tmp and ours; what cannot be removed is left to the machine.

@@ -132,4 +132,108 @@ struct FaxDaemonTests {
     #expect(try await daemon.stop() == .code(0))
     bank.bank.remove()
   }
+
+  // MARK: Sending
+
+  private func plan(
+    _ bank: FaxBank, to customer: String, reference: String, address: [String: Any]? = nil
+  ) async throws -> (status: UInt, json: [String: Any]) {
+    var body: [String: Any] = [
+      "purpose": "security", "customer_no": customer, "reference": reference,
+      "contents": ["fax": ["text": "尊敬的客户：您的挂失已办理。", "options": ["fax.cover": "true"]]],
+    ]
+    body["address"] = address
+    return try await bank.admin(.POST, "/v1/proactive-jobs", body)
+  }
+
+  /// Jobs of ours on the server, in whatever queue: the JOBINFO of each.
+  private func jobs(_ peer: HylaFAXPeer) throws -> [String] {
+    try ["sendq", "doneq"].flatMap { queue in
+      try FileManager.default.contentsOfDirectory(atPath: "\(peer.folder)/\(queue)").filter { $0.hasPrefix("q") }
+        .flatMap { file in
+          // A job that moves on between the two is listed in the other queue.
+          let text = (try? String(contentsOfFile: "\(peer.folder)/\(queue)/\(file)", encoding: .utf8)) ?? ""
+          return text.split(separator: "\n").filter { $0.hasPrefix("jobtag:") }.map { String($0.dropFirst(7)) }
+        }
+    }
+  }
+
+  @Test(.timeLimit(.minutes(2)))
+  func `a fax goes only to a number on the customer's record or typed twice, and never against his word`() async throws
+  {
+    let peer = try HylaFAXPeer()
+    let bank = try FaxBank([("main", peer.port)], keys: quick + ["text_pages: 0"])
+    try await bank.seed([("7000001", "李伟", "+861055550199"), ("7000002", "王芳", "+861055550188")])
+    let daemon = try bank.start()
+    _ = try await daemon.ready()
+    // One digit off.
+    let stray: [String: Any] = ["kind": "fax", "value": "+861055550198"]
+    let refused = try await plan(bank, to: "7000001", reference: "stray", address: stray)
+    #expect(refused.status == 422, "\(refused)")
+    let mistyped = try await plan(
+      bank, to: "7000001", reference: "mistyped", address: stray.merging(["confirm": "+861055550199"]) { $1 })
+    #expect(mistyped.status == 422)
+    let twice = try await plan(
+      bank, to: "7000001", reference: "twice", address: stray.merging(["confirm": "+861055550198"]) { $1 })
+    #expect(twice.status == 201, "\(twice)")
+    let known = try await plan(bank, to: "7000001", reference: "known")
+    #expect(known.status == 201)
+    let denied = try await bank.admin(
+      .POST, "/v1/customers/7000002/preferences",
+      ["channel": "fax", "verdict": "deny", "source": "customer"])
+    try await bank.eventually("two jobs handed over", daemon: daemon) {
+      try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'accepted'").int("n") == 2
+    }
+    let numbers = try await bank.look {
+      try $0.query("SELECT to_canonical FROM attempt ORDER BY to_canonical").map { try $0.text("to_canonical") }
+    }
+    #expect(numbers == ["+861055550198", "+861055550199"])
+    #expect(try jobs(peer).count == 2)
+    _ = denied
+    #expect(try await daemon.stop() == .code(0), "\(daemon.child.tail)")
+    bank.bank.remove()
+  }
+
+  @Test(.timeLimit(.minutes(3)))
+  func `hfaxd restarted and Liaison killed in mid-job: settled from the queues, nothing is sent twice`() async throws {
+    let peer = try HylaFAXPeer()
+    let bank = try FaxBank([("main", peer.port)], keys: quick + ["text_pages: 0", "settle_delay: 1s"])
+    try await bank.seed([("7000001", "李伟", "+861055550199")])
+    // Killed with the server's answer in hand and nothing written of it; and before a byte has left.
+    for (index, place) in ["submitted", "handing"].enumerated() {
+      let daemon = try bank.start(environment: ["LIAISON_CRASH_AT": "\(place):1"])
+      _ = try await daemon.ready()
+      _ = try? await plan(bank, to: "7000001", reference: "crash-\(index)")  // it may die before it answers
+      #expect(try await daemon.child.ended(within: .seconds(30)) == .signal(SIGKILL))
+      peer.killServer()
+      try peer.startServer()
+    }
+    let daemon = try bank.start()
+    _ = try await daemon.ready()
+    _ = try await plan(bank, to: "7000001", reference: "crash-0")
+    _ = try await plan(bank, to: "7000001", reference: "crash-1")
+    try await bank.eventually("both accepted", within: .seconds(120), daemon: daemon) {
+      try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'accepted'").int("n") == 2
+        && $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'in_doubt'").int("n") == 0
+    }
+    let tags = try jobs(peer)
+    #expect(tags.count == 2 && Set(tags).count == 2, "\(tags)")
+    let names = try await bank.look {
+      try $0.query("SELECT wire_identity FROM attempt WHERE state = 'accepted'").map { try $0.text("wire_identity") }
+    }
+    #expect(Set(names) == Set(tags))
+    daemon.child.send(SIGKILL)
+    _ = try await daemon.child.ended(within: .seconds(10))
+
+    // They end while Liaison is away; the next run learns it from doneq.
+    try peer.killJobs()
+    let after = try bank.start()
+    _ = try await after.ready()
+    try await bank.eventually("both reported", within: .seconds(60), daemon: after) {
+      try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'undelivered'").int("n") == 2
+    }
+    #expect(try jobs(peer).count == 2)
+    #expect(try await after.stop() == .code(0), "\(after.child.tail)")
+    bank.bank.remove()
+  }
 }

@@ -162,6 +162,44 @@ import Testing
     await bank.database.close()
   }
 
+  @Test(arguments: Engine.here) func `what the peer took and reached nobody with is tried again, as one contact`(
+    engine: Engine
+  ) async throws {
+    let sms = ScriptedAdapter(.sms) { .accepted(Receipt(peerID: "p-\($0.attempt)", at: Bank.start)) }
+    let bank = try await Bank(engine, sms: sms)
+    let id = try await bank.plan("k1")
+    try await bank.settle()
+    func report(_ state: DeliveryReport.State, _ fault: Fault? = nil, _ remedy: DeliveryReport.Remedy? = nil)
+      async throws
+    {
+      let name = try #require(sms.dispatches.last).wireIdentity
+      let report = DeliveryReport(
+        wireIdentity: name, peerID: nil, recipient: nil, state: state, fault: fault, remedy: remedy)
+      try await bank.database.write { transaction in
+        try transaction.append(
+          EventRecord(
+            at: Bank.start, type: .reportArrived, subject: "arrival_1", channel: "test-sms",
+            body: try JSONText.encode(report)))
+      }
+      try await bank.settle()
+    }
+    try await report(
+      .undelivered, Fault(.recipientBusy, text: "busy"), .init(sameChannel: true, afterSeconds: 180))
+    let freed = try await bank.job(id)
+    #expect(freed.state == .planned && freed.failures == 1)
+    #expect((freed.nextAt ?? Bank.start) >= Bank.start + .seconds(180))
+    #expect(sms.dispatches.count == 1)
+    bank.clock.advance(by: .seconds(3_600))
+    try await bank.settle()
+    #expect(sms.dispatches.count == 2)
+    try await report(.delivered)
+    #expect(try await bank.attempts(id).map(\.machine.state) == [.rejected, .delivered])
+    #expect(try await bank.job(id).state == .done)
+    let contacts = try await bank.database.read { try $0.lastContacts(of: Bank.customer, limit: 5) }
+    #expect(contacts.map(\.disposition) == ["delivered"])
+    await bank.database.close()
+  }
+
   @Test(arguments: Engine.here) func `a STOP between claim and hand-over wins`(engine: Engine) async throws {
     let sms = ScriptedAdapter(.sms)
     let bank = try await Bank(engine, sms: sms)

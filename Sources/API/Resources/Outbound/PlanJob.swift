@@ -25,7 +25,10 @@ extension OutboundResources {
             "address",
             .input(
               .required("kind", .word(["phone", "email", "fax"])),
-              .required("value", .string(minimum: 3, maximum: 320))),
+              .required("value", .string(minimum: 3, maximum: 320)),
+              .optional(
+                "confirm", .string(minimum: 3, maximum: 320),
+                "A fax number on no record of the customer, typed a second time")),
             "Instead of the customer's own; alone, its one holder is the customer"),
           .optional("contents", .map(Self.contentInput), "By channel: sms, email, fax, …; only these are candidates"),
           .optional("template", .string(minimum: 1, maximum: 64), "An approved text, instead of contents"),
@@ -74,6 +77,8 @@ struct JobWish: Sendable {
   var isCritical: Bool
   var customerNo: CustomerNumber?
   var address: Address?
+  /// It was typed twice.
+  var isConfirmed = false
   var contents: [String: Dispatch.Content]
   var template: TemplateInForce?
   var variables: [String: String]
@@ -112,6 +117,10 @@ struct JobWish: Sendable {
       if address == nil {
         wrong("#/address/value", .format, kind == .email ? "a mailbox" : "a number with country code")
       }
+    }
+    if let kind = address?.kind, let again = body["address"]?["confirm"]?.string {
+      isConfirmed = AddressForm.address(kind, again)?.canonical == address?.canonical
+      if !isConfirmed { wrong("#/address/confirm", .conflict, "the same as value") }
     }
     if customerNo == nil, body["address"] == nil { wrong("#/customer_no", .required, "customer_no or address") }
     contents = [:]
@@ -170,6 +179,13 @@ struct JobWish: Sendable {
     if let template, language == nil, let own = try customer.flatMap({ try transaction.customer($0) })?.language {
       contents = template.template.contents(with: variables, language: own)
         .filter { onlyChannel == nil || $0.key == onlyChannel }
+      }
+    // Papers faxed to a number one digit off have cost banks dear: it is on his record, or was typed twice.
+    if let address, address.kind == .fax, !isConfirmed {
+      let isOnRecord = try customer.map { try transaction.holders(of: address, limit: 50).contains($0) } ?? false
+      guard isOnRecord else {
+        throw Problem.unknown("#/address/confirm", "needed: the customer's record does not have this fax number")
+      }
     }
     var job = ProactiveJob(
       id: ProactiveJobID(at: time), customerNo: customer,

@@ -133,10 +133,10 @@ struct ReceivedFax: Sendable {
     var claims: [Claim] = []
     // A number given to one customer alone says more than any other.
     if let customer = line?.customerNo { claims.append(Claim(.customerNo, customer, source: .wire)) }
-    if let caller = origin.caller { claims.append(Claim(.phone, plan.e164(caller) ?? caller, source: .wire)) }
+    if let caller = origin.caller { claims.append(Claim(.phone, plan.faxAddress(caller).canonical, source: .wire)) }
     if let name = origin.callerName { claims.append(Claim(.name, name, source: .device)) }
     if let tsi = origin.tsi {
-      let canonical = plan.e164(tsi) ?? tsi
+      let canonical = plan.faxAddress(tsi).canonical
       if plan.e164(tsi) != nil {
         if !claims.contains(where: { $0.value == canonical }) {
           claims.append(Claim(.phone, canonical, source: .device))

@@ -290,7 +290,7 @@ actor ServerWatch {
       }
       let sender = fax.origin(reading).caller ?? fax.origin(reading).tsi
       _ = recent.note(
-        key, sender: sender.map { configuration.plan.e164($0) ?? $0 }, at: time,
+        key, sender: sender.map { configuration.plan.faxAddress($0).canonical }, at: time,
         pages: reading.pages.compactMap(\.fingerprint), isCut: fax.isComplete == false || !reading.isWhole)
     }
     if configuration.deleteReceived {
@@ -308,7 +308,8 @@ actor ServerWatch {
     var all = extras
     let sender = fax.origin(reading).caller ?? fax.origin(reading).tsi
     let earlier = recent.note(
-      key, sender: sender.map { configuration.plan.e164($0) ?? $0 }, at: ReceivedFax.time(fax.row) ?? fax.receivedAt,
+      key, sender: sender.map { configuration.plan.faxAddress($0).canonical },
+      at: ReceivedFax.time(fax.row) ?? fax.receivedAt,
       pages: reading.pages.compactMap(\.fingerprint), isCut: fax.isComplete == false || !reading.isWhole)
     (all.repeats, all.continues) = (earlier.repeats, earlier.continues)
     return fax.arrival(on: configuration.channel, reading: reading, extras: all)
