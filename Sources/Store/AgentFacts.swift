@@ -78,6 +78,11 @@ extension Connection {
     return Set([top] + (try rows.map { try $0.parsed("code") }))
   }
 
+  /// Some departments and all below them.
+  public func departments(under tops: Set<Code>) throws -> Set<Code> {
+    try tops.reduce(into: []) { $0.formUnion(try departments(under: $1)) }
+  }
+
   /// The department a queue belongs to. The outer nil: no such queue; the inner: it is the whole bank's.
   public func department(ofQueue queue: Code) throws -> Code?? {
     guard let row = try first("SELECT department FROM queue WHERE code = $1", [.id(queue)]) else { return nil }
