@@ -2,12 +2,14 @@ import Channels
 import ContactModel
 
 extension WriteTransaction {
-  public func upsertQueue(_ code: Code, nameZh: String, nameEn: String) throws {
+  /// Adds a queue or brings it up to date. Without a department it is the whole bank's.
+  public func upsertQueue(_ code: Code, nameZh: String, nameEn: String, department: Code? = nil) throws {
     try execute(
       """
-      INSERT INTO queue(code, name_zh, name_en) VALUES ($1, $2, $3)
-      ON CONFLICT (code) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en
-      """, [.id(code), .text(nameZh), .text(nameEn)])
+      INSERT INTO queue(code, name_zh, name_en, department) VALUES ($1, $2, $3, $4)
+      ON CONFLICT (code) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en,
+        department = excluded.department
+      """, [.id(code), .text(nameZh), .text(nameEn), .id(department)])
   }
 
   /// Adds an agent or brings name, device and queues up to date; the state stays as it is.

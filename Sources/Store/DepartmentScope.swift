@@ -45,8 +45,7 @@ struct DepartmentHomes {
   static let contact = DepartmentHomes(
     queue: "contact.queue", agent: "contact.agent_id", customer: "contact.customer_no")
   static let serviceRequest = DepartmentHomes(
-    queue: "service_request.queue", agent: "service_request.owner", customer: "service_request.customer_no",
-    department: "service_request.department")
+    queue: "service_request.queue", agent: "service_request.owner", customer: "service_request.customer_no")
   static let activity = DepartmentHomes(agent: "activity.owner", customer: "activity.customer_no")
   static let opportunity = DepartmentHomes(agent: "opportunity.owner", customer: "opportunity.customer_no")
   static let customer = DepartmentHomes(department: "customer.department")

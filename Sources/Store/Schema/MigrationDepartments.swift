@@ -23,7 +23,6 @@ let migrationDepartments = """
   ) {{opt_keyed}};
 
   CREATE INDEX contact_received ON contact(received_at, contact_id);
-  CREATE INDEX service_request_department ON service_request(department, request_id) WHERE department IS NOT NULL;
 
   -- Ids of rows that were there before the search: those up to `last_id` are still to be indexed, from `next_id` on.
   CREATE TABLE search_backlog (

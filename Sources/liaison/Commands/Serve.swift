@@ -26,7 +26,7 @@ struct Serve: AsyncParsableCommand {
     try await exitingWithCode {
       signal(SIGPIPE, SIG_IGN)
       let configuration = demo ? try demoConfiguration() : try readConfiguration(config)
-      let logger = startLogging(configuration.log)
+      let logger = startLogging(configuration.log, mask: configuration.access.logMask)
       var daemon = Daemon(configuration: configuration, logger: logger)
       if demo {
         try prepareDemo(&daemon, interval: demoInterval)
