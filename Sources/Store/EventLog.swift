@@ -124,7 +124,8 @@ public enum EventAudience: Sendable, Hashable {
 extension Connection {
   /// Events after `seq`, oldest first, at most `limit`; the audience's alone, of one type or subject where given.
   public func events(
-    after seq: Int64, for audience: EventAudience, type: EventType? = nil, about subject: String? = nil, limit: Int
+    after seq: Int64, for audience: EventAudience = .everything, type: EventType? = nil, about subject: String? = nil,
+    limit: Int
   ) throws -> [EventRecord] {
     var conditions = Conditions()
     conditions.add("seq >", .int(seq))
