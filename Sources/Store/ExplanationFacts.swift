@@ -38,15 +38,6 @@ extension Connection {
     ).map(EventRecord.init(row:))
   }
 
-  /// Events after `seq` in order, of one type where given.
-  public func events(after seq: Int64, type: EventType?, limit: Int) throws -> [EventRecord] {
-    guard let type else { return try events(after: seq, for: .everything, limit: limit) }
-    return try query(
-      "SELECT * FROM event WHERE seq > $1 AND event_type = $2 ORDER BY seq LIMIT $3",
-      [.int(seq), SQLValue(type), SQLValue(limit)]
-    ).map(EventRecord.init(row:))
-  }
-
   /// The first sequence still in the log; zero if nothing happened yet.
   public func firstEventSequence() throws -> Int64 {
     try one("SELECT coalesce(min(seq), 0) AS seq FROM event").int("seq")

@@ -8,9 +8,11 @@ public struct DeskResources: Sendable {
   let database: Database
   let hub: StreamHub
   let now: @Sendable () -> Timestamp
+  let journal: ReadJournal
 
   public init(database: Database, hub: StreamHub, now: @escaping @Sendable () -> Timestamp) {
     self.database = database
+    journal = ReadJournal(database)
     self.hub = hub
     self.now = now
   }
@@ -40,8 +42,8 @@ public struct DeskResources: Sendable {
       let topics = Set(agent.queues.map(EventBridge.topic)).union([EventBridge.topic(id)])
       return .events(
         EventFeed(
-          database, hub: hub, topics: topics, audience: .agent(id, queues: Set(agent.queues)), popsOnly: true,
-          call: call))
+          database, hub: hub, journal: journal, topics: topics, audience: .agent(id, queues: Set(agent.queues)),
+          popsOnly: true, by: try Actor(call), call: call))
     }
   }
 

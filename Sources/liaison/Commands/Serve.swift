@@ -29,7 +29,7 @@ struct Serve: AsyncParsableCommand {
       let configuration =
         try sms.map { try demoConfiguration(channels: [$0.channel], secrets: DemoSMS.environment) }
         ?? readConfiguration(config)
-      let logger = startLogging(configuration.log)
+      let logger = startLogging(configuration.log, mask: configuration.access.logMask)
       var daemon = Daemon(configuration: configuration, logger: logger)
       if let sms {
         try prepareDemo(&daemon, interval: demoInterval, sms: sms)

@@ -95,7 +95,9 @@ struct Daemon {
     let tokens = TokenLookup(database: database, now: now)
     let bridge = EventBridge(hub: hub)
     let streaming = database.observe { bridge.publish($0) }
-    let webhooks = WebhookDispatcher(database: database, now: now, logger: logger)
+    let access = configuration.access
+    let verifier = access.oauth2?.verifier()
+    let webhooks = WebhookDispatcher(database: database, masks: access.masks, now: now, logger: logger)
     var routes = makeRoutes(
       registry: registry, database: database, bodies: bodies, hub: hub, tokens: tokens, intake: intake,
       supervisors: supervisors)
@@ -108,7 +110,11 @@ struct Daemon {
         profile: { parameters.purposes }, templates: { parameters.templates }
       ).routes
     routes += ImportResources(importer: Importer(database: database, now: now)).routes
-    routes += WebhookResources(database: database, dispatcher: webhooks, mayAllowInternal: false).routes
+    routes += ContentResources(database: database, bodies: bodies).routes
+    routes +=
+      WebhookResources(
+        database: database, dispatcher: webhooks, mayAllowInternal: configuration.webhooksMayBeInternal
+      ).routes
     routes +=
       SMSPreviewResources(
         channels: channels.compactMap { wired in wired.textCosts.map { (wired.adapter.channel.name, $0) } }
@@ -119,7 +125,8 @@ struct Daemon {
     let api = try listener(
       "api", configuration.api,
       site: Site(
-        routes: routes, mounts: extraMounts, authentication: .bearer(lookup: { try await tokens.record($0) }),
+        routes: routes, mounts: extraMounts,
+        authentication: .bearer(webTokens: verifier, lookup: { try await tokens.record($0) }), masks: access.masks,
         limiter: configuration.api.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, clock: now), ready)
@@ -135,7 +142,8 @@ struct Daemon {
     let admin = Listener(
       ListenerConfiguration(name: "admin", address: .unixSocket(path: configuration.admin.socket, mode: 0o600)),
       site: Site(
-        routes: routes, mounts: channels.flatMap(\.adminMounts), authentication: .socketPermission, clock: now),
+        routes: routes, mounts: channels.flatMap(\.adminMounts), authentication: .socketPermission,
+        masks: access.masks, clock: now),
       logger: logger,
       onBound: { _ in await ready.bound("admin", port: nil) })
 

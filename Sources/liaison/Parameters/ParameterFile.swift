@@ -87,7 +87,11 @@ enum ParameterFile {
     _ = root.string("kind", allowed: kinds)
     let queues = root.list("queues") { reader -> QueueParameter? in
       guard let code = parsedCode(reader) else { return nil }
-      return QueueParameter(code: code, nameZh: reader.string("name_zh"), nameEn: reader.string("name_en"))
+      let department = reader.optionalString("department")
+      if let department, Code(department) == nil { reader.problem(at: "department", "\(department) is no code") }
+      return QueueParameter(
+        code: code, nameZh: reader.string("name_zh"), nameEn: reader.string("name_en"),
+        department: department.flatMap { Code($0) })
     }
     try root.finish()
     return try queues.map { ParameterDraft(kind: "queue", code: $0.code.description, body: try JSONText.encode($0)) }
@@ -108,6 +112,8 @@ struct QueueParameter: Sendable, Hashable, Codable {
   var code: Code
   var nameZh: String
   var nameEn: String
+  /// Whose queue it is; nil: the whole bank's.
+  var department: Code?
 }
 
 /// What applying a draft came to.
@@ -124,7 +130,10 @@ extension WriteTransaction {
     // Queues first, so that a category may name one of the same call.
     for draft in drafts where draft.kind == "queue" {
       let queue = try JSONText.decode(QueueParameter.self, from: draft.body)
-      try upsertQueue(queue.code, nameZh: queue.nameZh, nameEn: queue.nameEn)
+      if let department = queue.department, try !hasDepartment(department) {
+        return [.refused("queue \(draft.code): there is no department \(department)")]
+      }
+      try upsertQueue(queue.code, nameZh: queue.nameZh, nameEn: queue.nameEn, department: queue.department)
     }
     for draft in drafts {
       let before = try parameterHistory(kind: draft.kind, code: draft.code).last
