@@ -147,14 +147,15 @@ let package = Package(
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(
-      name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
+      name: "IntakeTests",
+      dependencies: ["Intake", "Customers", "Desk", "Store", "ContactModel", "Channels", "Telephony", logging],
       swiftSettings: strict),
     .testTarget(
       name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "Demo", "WebForms",
         asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
       ],
       swiftSettings: strict),

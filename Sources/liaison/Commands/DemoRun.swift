@@ -11,7 +11,7 @@ import NIOHTTP1
 import Store
 
 /// The wiring of `serve --demo`: everything under ./var/demo, on the loopback.
-func demoConfiguration() throws -> Configuration {
+func demoConfiguration(switchPort: Int) throws -> Configuration {
   let directory = FileManager.default.currentDirectoryPath + "/var/demo"
   let parameters =
     ["./config/params", "/usr/share/liaison/params"].first { FileManager.default.fileExists(atPath: $0) }
@@ -34,19 +34,27 @@ func demoConfiguration() throws -> Configuration {
         bank_name_en: Demo Bank
         post_burst: 1000
         post_interval: 10ms
+      - kind: telephony
+        name: calls
+        reconnect_delay: 100ms
+        servers:
+          - name: pbx
+            host: 127.0.0.1
+            port: \(switchPort)
+            username: liaison
+            secret: {env: LIAISON_DEMO_SWITCH_SECRET}
     """
+  var environment = ProcessInfo.processInfo.environment
+  environment["LIAISON_DEMO_SWITCH_SECRET"] = DemoExchange.secret
   do {
-    return try Configuration.read(
-      yaml, file: "the demo's configuration", environment: ProcessInfo.processInfo.environment
-    )
-    .configuration
+    return try Configuration.read(yaml, file: "the demo's configuration", environment: environment).configuration
   } catch let problems as ConfigurationProblems {
     throw DaemonError.configuration(problems.description)
   }
 }
 
 /// Gives the daemon its demo: the bank's customers and agents, an agent's token, a live page and traffic.
-func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
+func prepareDemo(_ daemon: inout Daemon, interval: Int, switchPort: Int) throws {
   let token = AccessToken()
   let agent = DemoBank.agents[0].id
   let people = DemoBank.customers(1_000)
@@ -67,6 +75,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
         Forms          \(bound.publicBase)/forms/zh/consultation   (also complaint, declaration, callback; /forms/en/…)
         Live page      \(bound.api)/live#agent=\(agent)&token=\(token.text)
         Agent's stream curl -N -H 'Authorization: Bearer \(token.text)' \(bound.api)/v1/agents/\(agent)/events
+        Telephone      calls every few seconds through a stand-in switch on 127.0.0.1:\(switchPort)
         Description    \(bound.api)/openapi.json
         Operation      liaison status · ledger · quarantine list · tail   (with --demo)
 
@@ -75,6 +84,8 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
       """
     FileHandle.standardOutput.write(Data(text.utf8))
   }
+  let exchange = DemoExchange(people: people, port: switchPort, callEvery: .seconds(interval), logger: logger)
+  daemon.companions.append { _ in await exchange.run() }
   if interval > 0 {
     daemon.companions.append { bound in await sendForms(to: bound.publicBase, people: people, every: interval, logger) }
   }
@@ -84,7 +95,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
 private func seed(
   _ database: Database, people: [DemoBank.Person], agent: AgentID, token: AccessToken, at time: Timestamp
 ) async throws {
-  let queues = [Code("general")!, Code("complaints")!, Code("urgent")!]
+  let queues = [DemoExchange.queue, Code("complaints")!, Code("urgent")!]
   try await database.write { transaction in
     for agent in DemoBank.agents {
       try transaction.upsert(

@@ -10,7 +10,7 @@ struct Serve: AsyncParsableCommand {
       public forms and the local admin socket until SIGTERM or SIGINT.
 
       --demo needs no configuration: it makes a small bank under ./var/demo, serves on 127.0.0.1:8080 (API) and \
-      :8081 (forms), sends a trickle of real form posts, and prints where to look.
+      :8081 (forms), sends a trickle of real form posts and telephone calls, and prints where to look.
       """)
 
   @Option(name: .long, help: "The wiring; see config/liaison.yaml.")
@@ -19,17 +19,18 @@ struct Serve: AsyncParsableCommand {
   @Flag(name: .long, help: "A small bank with traffic on every channel, under ./var/demo.")
   var demo = false
 
-  @Option(name: .long, help: "Seconds between two posts of the demo; 0 sends none.")
+  @Option(name: .long, help: "Seconds between two posts, and two calls, of the demo; 0 makes none.")
   var demoInterval = 4
 
   func run() async throws {
     try await exitingWithCode {
       signal(SIGPIPE, SIG_IGN)
-      let configuration = demo ? try demoConfiguration() : try readConfiguration(config)
+      let switchPort = demo ? try DemoExchange.freePort() : 0
+      let configuration = demo ? try demoConfiguration(switchPort: switchPort) : try readConfiguration(config)
       let logger = startLogging(configuration.log)
       var daemon = Daemon(configuration: configuration, logger: logger)
       if demo {
-        try prepareDemo(&daemon, interval: demoInterval)
+        try prepareDemo(&daemon, interval: demoInterval, switchPort: switchPort)
       } else {
         daemon.onReady = { bound in
           logger.notice("Liaison serves.", metadata: ["api": "\(bound.api)", "public": "\(bound.publicBase)"])

@@ -4,6 +4,7 @@ enum ChannelKinds {
     "webform": WebFormWiring.self,
     "sms": SMSWiring.self,
     "email": EmailWiring.self,
+    "telephony": TelephonyWiring.self,
   ]
 
   static var names: [String] { all.map(\.key) }
