@@ -157,7 +157,8 @@ let package = Package(
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(
-      name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
+      name: "IntakeTests",
+      dependencies: ["Intake", "Customers", "Desk", "Store", "ContactModel", "Channels", "Telephony", logging],
       swiftSettings: strict),
     .testTarget(
       name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),

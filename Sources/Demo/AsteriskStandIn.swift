@@ -38,19 +38,23 @@ public final class AsteriskStandIn: Sendable {
   private let piece: Int?
   /// Closes the first connection after so many recorded bytes.
   private let cut: Int?
+  /// After a cut the next connection lists what lives and goes on behind it.
+  private let resumes: Bool
   /// Whether `Status` is answered with an empty list, or left to the recording.
   private let answersStatus: Bool
   let state = Mutex(State())
+  private let began = ContinuousClock.now
 
   public init(
     programme: Programme = .calls, username: String = "liaison", secret: String = "demo", piece: Int? = nil,
-    cut: Int? = nil, answersStatus: Bool = true
+    cut: Int? = nil, resumes: Bool = false, answersStatus: Bool = true
   ) {
     self.programme = programme
     self.username = username
     self.secret = secret
     self.piece = piece
     self.cut = cut
+    self.resumes = resumes
     self.answersStatus = answersStatus
   }
 
@@ -85,6 +89,9 @@ public final class AsteriskStandIn: Sendable {
   public func hangUpOnEverybody() {
     for peer in state.withLock({ Array($0.peers.values) }) { peer.channel.close(promise: nil) }
   }
+
+  /// Nothing exists any more, as after a switch was started anew.
+  public func forget() { state.withLock { $0.rows = [:] } }
 
   /// One event to everybody who is logged in.
   public func tell(_ event: String, _ headers: [(String, String)]) {
@@ -131,10 +138,11 @@ public final class AsteriskStandIn: Sendable {
       let isRight = value("Username") == username && (value("Secret") == secret || value("Key") != nil)
       guard isRight else { return answer("Error", "Authentication failed", "") }
       answer("Success", "Authentication accepted", "")
+      let uptime = 100 + (ContinuousClock.now - began).components.seconds
       channel.writeAndFlush(
         ByteBuffer(
           string:
-            "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 100\r\nLastReload: 100\r\nStatus: Fully Booted\r\n\r\n"
+            "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: \(uptime)\r\nLastReload: \(uptime)\r\nStatus: Fully Booted\r\n\r\n"
         ),
         promise: nil)
       let number = state.withLock { state in
@@ -146,6 +154,13 @@ public final class AsteriskStandIn: Sendable {
       answer("Error", "Permission denied", "")
     case "Status":
       guard answersStatus else { return }
+      if resumes, case .recordings(let all) = programme, state.withLock({ $0.connections }) == 2, let cut {
+        let bytes = played(all[0])
+        if cut < bytes.count {
+          let listing = StandInListing(of: bytes[..<eventEnd(after: cut, in: bytes)])
+          state.withLock { $0.rows = listing.rows }
+        }
+      }
       let rows = state.withLock { Array($0.rows.values) }
       var text =
         "Response: Success\r\nActionID: \(id)\r\nEventList: start\r\nMessage: Channel status will follow\r\n\r\n"
@@ -165,17 +180,12 @@ public final class AsteriskStandIn: Sendable {
   }
 
   private func replay(_ recordings: [[UInt8]], _ connection: Int, to channel: any Channel) {
-    guard connection >= 1, connection <= recordings.count else { return }
-    var bytes = recordings[connection - 1]
-    if let start = bytes.firstRange(of: Array("Event: FullyBooted".utf8)),
-      let end = bytes[start.upperBound...].firstRange(of: Array("\r\n\r\n".utf8))
-    {
-      bytes.removeSubrange(0..<end.upperBound)
-    } else if bytes.starts(with: Array("Asterisk".utf8)), let end = bytes.firstIndex(of: 0x0a) {
-      bytes.removeSubrange(...end)
-    }
+    let isRest = resumes && cut != nil && connection == 2
+    guard connection >= 1, isRest || connection <= recordings.count else { return }
+    var bytes = played(recordings[isRest ? 0 : connection - 1])
     let isCut = cut.map { $0 < bytes.count } ?? false && connection == 1
     if let cut, isCut { bytes.removeSubrange(cut...) }
+    if let cut, isRest { bytes.removeSubrange(..<(cut < bytes.count ? eventEnd(after: cut, in: bytes) : bytes.count)) }
     let size = piece ?? max(1, bytes.count)
     var offset = 0
     while offset < bytes.count {
@@ -184,6 +194,24 @@ public final class AsteriskStandIn: Sendable {
       offset = end
     }
     if isCut { channel.close(promise: nil) }
+  }
+
+  /// What of a recording is played: the stand-in does its own greeting and login.
+  private func played(_ recording: [UInt8]) -> [UInt8] {
+    var bytes = recording
+    if let start = bytes.firstRange(of: Array("Event: FullyBooted".utf8)),
+      let end = bytes[start.upperBound...].firstRange(of: Array("\r\n\r\n".utf8))
+    {
+      bytes.removeSubrange(0..<end.upperBound)
+    } else if bytes.starts(with: Array("Asterisk".utf8)), let end = bytes.firstIndex(of: 0x0a) {
+      bytes.removeSubrange(...end)
+    }
+    return bytes
+  }
+
+  /// Where the message ends that `place` is in.
+  private func eventEnd(after place: Int, in bytes: [UInt8]) -> Int {
+    bytes[max(0, place - 3)...].firstRange(of: Array("\r\n\r\n".utf8))?.upperBound ?? bytes.count
   }
 }
 

@@ -21,16 +21,16 @@ extension Intake {
       case .unreadable(let unreadable):
         try await setAside(kept, code: unreadable.code, reason: unreadable.text)
       case .report(let report): try await pass(report, of: kept)
-      case .call(let event): try await follow(event, of: kept)
-      case .presence(let presence):
-        let time = now()
-        try await database.write { try $0.passPresence(kept, presence: presence, at: time) }
+      case .call, .presence:
+        let following = try following(kept)
+        try await database.write { transaction in
+          guard try transaction.settleArrival(kept.id, at: following.time) else { return }
+          try following.apply(to: transaction)
+        }
       }
     } catch is CancellationError {
       return false
-    } catch let error as DatabaseError
-      where [.busy, .serialization, .timeout, .connection, .full, .readOnly, .closed].contains(error.kind)
-    {
+    } catch let error as DatabaseError where error.isPassing {
       logger.warning(
         "An arrival could not be routed now and stays in work.",
         metadata: ["arrival.id": "\(kept.id)", "fault.code": "\(error.kind.rawValue)"])
@@ -150,16 +150,15 @@ extension Intake {
     addresses(of: TieEvidence(from: nil, claims: message.claims)).first?.0
   }
 
-  /// Calls become contacts with telephony; until an adapter brings them they are set aside, not lost.
-  private func follow(_ event: CallEvent, of kept: KeptArrival) async throws {
-    try await setAside(kept, code: "no-call-desk", reason: "no telephony is configured that could follow this call")
-  }
 }
 
 enum IntakeFault: Error, CustomStringConvertible {
   case noCategories
+  /// Asked to follow what is no event of a switch.
+  case noCall
   var description: String {
     switch self {
+    case .noCall: return "this is no call"
     case .noCategories: return "no category of service request is in force; apply one with liaison params apply"
     }
   }

@@ -91,6 +91,13 @@ extension Connection {
     return .some(try row.parsedOrNil("department"))
   }
 
+  /// Who sits at these telephone devices; devices where nobody does are left out.
+  public func agents(at devices: Set<String>) throws -> [String: AgentID] {
+    var out: [String: AgentID] = [:]
+    for device in devices { out[device] = try agent(at: device) }
+    return out
+  }
+
   /// The agent at a telephone device; nil if nobody sits there.
   public func agent(at device: String) throws -> AgentID? {
     try first("SELECT agent_id FROM agent WHERE device = $1", [.text(device)])?.parsed("agent_id")

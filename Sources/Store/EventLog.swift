@@ -66,6 +66,7 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case popRinging = "pop.ringing"
   case popAnswered = "pop.answered"
   case popHeld = "pop.held"
+  case popResumed = "pop.resumed"
   case popConsulting = "pop.consulting"
   case popTransferred = "pop.transferred"
   case popConferenced = "pop.conferenced"

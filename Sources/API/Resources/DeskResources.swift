@@ -60,6 +60,7 @@ public struct DeskResources: Sendable {
           .output(
             .required("agent", Agent.schema),
             .required("sequence", .integer(minimum: 0), "Open the stream with this as Last-Event-ID"),
+            .required("calls", .array(ScreenPop.schema), "Calls that ring, that he talks in or is consulted on"),
             .required("owned", .array(item), "His live requests, most pressing first, at most 100"),
             .required("waiting", .array(item), "Those that wait in his queues, at most 100")),
           "The snapshot")
@@ -77,8 +78,13 @@ public struct DeskResources: Sendable {
         }
         let owned = try connection.liveRequests(ownedBy: id, limit: 100)
         let waiting = try connection.liveRequests(in: agent.queues, limit: 200).filter { $0.owner == nil }.prefix(100)
+        let calls = try connection.callsNow(of: id, limit: 20).compactMap {
+          try connection.screenPop(of: $0, to: agent)
+        }
+        seen += calls.flatMap(\.seen)
         let value: JSONValue = [
-          "agent": agent.json, "sequence": .integer(try connection.lastEventSequence()),
+          "agent": agent.json, "calls": .array(try calls.map(JSONValue.encoding)),
+          "sequence": .integer(try connection.lastEventSequence()),
           "owned": .array(try owned.map(item)), "waiting": .array(try waiting.map(item)),
         ]
         return (Reply.json(value), seen: seen)

@@ -79,7 +79,8 @@ public struct RecordResources: Sendable {
         .json(
           .output(
             .required("contact", Contact.schema), .required("legs", .array(leg)),
-            .required("attachments", .array(attachment)), .required("request_ids", .array(.id("request")))),
+            .required("attachments", .array(attachment)), .required("request_ids", .array(.id("request"))),
+            .required("call", .nullable(.any), "Of a call: its course in the switch's own terms")),
           "The contact")
       ]
     ) { call in
@@ -102,9 +103,11 @@ public struct RecordResources: Sendable {
           ]
         }
         let requests = try connection.requestIDs(of: [id])[id] ?? []
+        let call = try connection.call(of: id).map { CallRecord(try $0.state(), answerQueue: $0.answerQueue) }
         let value: JSONValue = [
           "contact": contact.json, "legs": .array(legs), "attachments": .array(parts),
           "request_ids": .array(requests.map { .text($0) }),
+          "call": try call.map(JSONValue.encoding) ?? .null,
         ]
         return (
           Reply.json(value, version: Int64(contact.version)), seen: sights([(contact.customerNo, id.description)])

@@ -67,7 +67,7 @@ struct Daemon {
       reference: { id, channel in
         channel.kind == .webform || channel.kind == .email
           ? ReferenceNumber(for: id, key: referenceKey).description : nil
-      }, now: now, options: intakeOptions, logger: logger)
+      }, show: { try Desk.show($0, in: $1) }, now: now, options: intakeOptions, logger: logger)
     let desk = Desk(database: database, now: now, logger: logger)
     let accept: ChannelAdapter.Accept = { arrival in
       let acceptance = await intake.accept(arrival)

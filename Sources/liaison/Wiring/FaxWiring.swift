@@ -44,7 +44,6 @@ struct FaxWiring: ChannelWiring {
     servers = reader.list("servers", Self.server)
     let languages = FaxConfiguration.Language.allCases.map(\.rawValue)
     language = .init(rawValue: reader.string("language", default: "zh", allowed: languages)) ?? .zh
-    let area = reader.string("area_code", default: "10")
     plan = reader.numberPlan(area: "10")
     lines = reader.list("lines") { line in
       let category = line.optionalString("category")

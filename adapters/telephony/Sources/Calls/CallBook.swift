@@ -102,6 +102,8 @@ public struct CallBook: Sendable {
 
   public let server: String
   let limits: Limits
+  /// Of the public network.
+  let numbering: NumberPlan
   var legs: [LegID: Leg] = [:]
   var calls: [String: Call] = [:]
   var bridges: [String: Bridge] = [:]
@@ -123,8 +125,9 @@ public struct CallBook: Sendable {
   var now = Timestamp(microseconds: 0)
   var out: [CallEvent] = []
 
-  public init(server: String, limits: Limits = Limits()) {
+  public init(server: String, numbering: NumberPlan = .china, limits: Limits = Limits()) {
     self.server = server
+    self.numbering = numbering
     self.limits = limits
     endedCalls = RecentNames(capacity: limits.remembered)
     endedLegs = RecentNames(capacity: limits.remembered)

@@ -5,9 +5,9 @@ import Logging
 import NIOPosix
 
 /// The demo's fax line: a stand-in HylaFAX server that takes what the bank sends, and customers who fax now and then.
-struct DemoFax: Sendable {
+struct DemoFax: DemoPeer {
   /// Where the channel's entry says its secret is.
-  static let environment = ["LIAISON_DEMO_FAX": "demo"]
+  var environment: [String: String] { ["LIAISON_DEMO_FAX": "demo"] }
   private let server: StandInHylaFAX
 
   static func start() async throws -> DemoFax {
@@ -30,7 +30,7 @@ struct DemoFax: Sendable {
     """
   }
 
-  var port: Int { server.port }
+  var hint: (name: String, text: String) { ("Fax", "\(FaxTraffic.number) through a HylaFAX on 127.0.0.1:\(server.port)") }
 
   /// Serves the line and, unless `interval` is 0, sends a customer's fax each ten of its seconds. Until cancelled.
   func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
