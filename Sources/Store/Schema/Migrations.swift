@@ -5,4 +5,5 @@ public let migrations: [Migration] = [
   Migration(4, "proactive service in the daemon", migrationOutbound),
   Migration(5, "mail in several mailboxes, machines' mail", migrationMail),
   Migration(6, "calls", migrationCalls),
+  Migration(7, "call commands and agents' logins", migrationCallControl),
 ]

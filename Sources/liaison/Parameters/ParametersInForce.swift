@@ -1,5 +1,6 @@
 import Channels
 import ContactModel
+import Desk
 import Foundation
 import Intake
 import Logging
@@ -17,6 +18,7 @@ final class ParametersInForce: Sendable {
     var intake: IntakeParameters
     var forms: FormCatalogue
     var purposes: PurposeProfile
+    var callRouting: CallRoutingRules
     var nextChange: Timestamp?
   }
   private let state: Mutex<Snapshot>
@@ -39,6 +41,7 @@ final class ParametersInForce: Sendable {
   /// What the bank and its law allow per purpose.
   var purposes: PurposeProfile { state.withLock { $0.purposes } }
   var forms: FormCatalogue { state.withLock { $0.forms } }
+  var callRouting: CallRoutingRules { state.withLock { $0.callRouting } }
 
   /// Keeps the snapshot current until cancelled.
   func run() async {
@@ -82,6 +85,9 @@ extension ParametersInForce.Snapshot {
     let categories = try connection.parameters("category", inForceAt: time)
     let fallback = try connection.parameters("category_default", inForceAt: time).first?.body
     let forms = try connection.parameterHistory(kind: "form", code: nil)
+    let routing = try connection.parameters("call_routing", inForceAt: time).first
+    var rules = try routing.map { try JSONText.decode(CallRoutingRules.self, from: $0.body) }
+    rules?.version = routing?.version ?? 0
     return Self(
       intake: IntakeParameters(
         categories: try categories.map { try JSONText.decode(ContactModel.Category.self, from: $0.body) },
@@ -90,6 +96,7 @@ extension ParametersInForce.Snapshot {
       forms: FormCatalogue(
         try forms.filter { !$0.retired }.map { try FormDefinition.read($0.body, source: "form \($0.code)") }),
       purposes: try purposes(connection, at: time),
+      callRouting: rules ?? CallRoutingRules(defaultQueue: Code("general")!),
       nextChange: try connection.nextParameterChange(after: time))
   }
 
