@@ -20,11 +20,4 @@ let migrationCallControl = """
   ALTER TABLE agent ADD COLUMN wrap_up_until {{int}};
   ALTER TABLE agent ADD COLUMN logged_in_at {{int}};
   ALTER TABLE agent ADD COLUMN login_queues {{text}};
-
-  -- The last thing each switch said of a device in a queue: only what changes means anything.
-  CREATE TABLE agent_presence (
-    server {{text}} NOT NULL, device {{text}} NOT NULL, queue {{text}} NOT NULL,
-    state {{text}} NOT NULL, paused {{int}} NOT NULL CHECK (paused IN (0, 1)), at {{int}} NOT NULL,
-    PRIMARY KEY (server, device, queue)
-  ) {{opt}};
   """

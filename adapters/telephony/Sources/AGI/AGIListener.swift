@@ -1,3 +1,4 @@
+import Channels
 import Logging
 import NIOCore
 import NIOPosix
@@ -96,30 +97,33 @@ public final class AGIListener: Sendable {
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .bind(host: configuration.host, port: configuration.port) { channel in
+      .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+          try channel.pipeline.syncOperations.addHandler(AGIChannelHandler(listener: self))
         }
       }
+      .bind(host: configuration.host, port: configuration.port).get()
     state.withLock { state in
       state.problem = nil
-      state.port = server.channel.localAddress?.port
+      state.port = server.localAddress?.port
     }
-    defer { state.withLock { $0.port = nil } }
-    try await server.executeThenClose { connections in
-      try await withThrowingDiscardingTaskGroup { group in
-        for try await connection in connections {
-          guard admits(connection.channel) else {
-            connection.channel.close(promise: nil)
-            continue
-          }
-          group.addTask { await self.serve(connection) }
-        }
-      }
+    await withTaskCancellationHandler {
+      // It closes when the task is cancelled; dialogues that are open end by their own limit.
+      try? await server.closeFuture.get()
+    } onCancel: {
+      server.close(promise: nil)
     }
+    state.withLock { $0.port = nil }
+    try Task.checkCancellation()
   }
 
-  private func admits(_ channel: any Channel) -> Bool {
+  // MARK: Called on the event loop
+
+  fileprivate var timeLimit: TimeAmount { .microseconds(configuration.timeLimit.wholeMicroseconds) }
+
+  fileprivate func makeSession() -> AGISession { AGISession(limits: configuration.limits) }
+
+  fileprivate func admits(_ channel: any Channel) -> Bool {
     let address = channel.remoteAddress?.ipAddress ?? ""
     let own = address == "::1" || address.hasPrefix("127.") || address == channel.localAddress?.ipAddress
     return state.withLock { state in
@@ -132,53 +136,84 @@ public final class AGIListener: Sendable {
     }
   }
 
-  private func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>) async {
-    defer { state.withLock { $0.open -= 1 } }
-    var why: String? = "the peer closed before the end"
-    do {
-      why = try await connection.executeThenClose { inbound, outbound in
-        await withTaskGroup(of: String?.self) { group in
-          group.addTask {
-            do {
-              return try await self.converse(inbound, outbound)
-            } catch {
-              return "\(error)"
-            }
-          }
-          group.addTask {
-            // Cancelled as soon as the dialogue is over.
-            do { try await Task.sleep(for: self.configuration.timeLimit) } catch {}
-            return "the peer was too slow"
-          }
-          defer { group.cancelAll() }
-          return await group.next() ?? nil
-        }
-      }
-    } catch {
-      why = "\(error)"
-    }
+  fileprivate func variables(for request: AGIRequest) async -> [AGIVariable] { await answer(request) }
+
+  /// `why` is nil when everything was said.
+  fileprivate func ended(_ why: String?) {
     state.withLock { state in
+      state.open -= 1
       if why == nil { state.counts.answered += 1 } else { state.counts.failed += 1 }
     }
     if let why { logger.warning("A dial plan was not answered.", metadata: ["reason": .string(why)]) }
   }
+}
 
-  /// Nil when everything was said; else why not.
-  private func converse(
-    _ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
-  ) async throws -> String? {
-    var session = AGISession(limits: configuration.limits)
-    for try await buffer in inbound {
-      var steps = session.feed(buffer.readableBytesView)
-      while !steps.isEmpty {
-        switch steps.removeFirst() {
-        case .ask(let request): steps = session.answer(await answer(request)) + steps
-        case .send(let bytes): try await outbound.write(ByteBuffer(bytes: bytes))
-        case .finish: return nil
-        case .fail(let why): return why
+/// One dialogue on its connection; confined to the event loop.
+private final class AGIChannelHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let listener: AGIListener
+  private var session: AGISession
+  private var isAdmitted = false
+  private var isOver = false
+  private var clock: Scheduled<Void>?
+  /// Asks for the answer; cancelled when the connection is gone.
+  private var asking: Task<Void, Never>?
+
+  init(listener: AGIListener) {
+    self.listener = listener
+    session = listener.makeSession()
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    isAdmitted = listener.admits(context.channel)
+    guard isAdmitted else { return context.close(promise: nil) }
+    let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    clock = context.eventLoop.scheduleTask(in: listener.timeLimit) {
+      let (handler, context) = bound.value
+      handler.end(context, "the peer or the answer was too slow")
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard isAdmitted, !isOver else { return }
+    carryOut(session.feed(unwrapInboundIn(data).readableBytesView), context)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    if isAdmitted { end(context, "the peer closed before the end") }
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+  private func carryOut(_ steps: [AGISession.Step], _ context: ChannelHandlerContext) {
+    for step in steps {
+      switch step {
+      case .ask(let request):
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let (loop, listener) = (context.eventLoop, listener)
+        asking = Task {
+          let variables = await listener.variables(for: request)
+          loop.execute {
+            let (handler, context) = bound.value
+            guard !handler.isOver else { return }
+            handler.carryOut(handler.session.answer(variables), context)
+          }
         }
+      case .send(let bytes): context.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)), promise: nil)
+      case .finish: end(context, nil)
+      case .fail(let why): end(context, why)
       }
     }
-    return "the peer closed before the end"
+  }
+
+  private func end(_ context: ChannelHandlerContext, _ why: String?) {
+    guard !isOver else { return }
+    isOver = true
+    clock?.cancel()
+    asking?.cancel()
+    listener.ended(why)
+    context.close(promise: nil)
   }
 }
