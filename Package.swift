@@ -184,8 +184,9 @@ let package = Package(
     .testTarget(
       name: "APITests",
       dependencies: [
-        "API", "Channels", "ContactModel", "Customers", "Desk", "Intake", "Outbound", "Store", "PostgresForTests",
-        asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
+        "API", "Channels", "ContactModel", "Customers", "Demo", "Desk", "Intake", "Outbound", "Store", "Telephony",
+        "PostgresForTests", asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix,
+        nioHTTP1, nioSSL,
       ],
       swiftSettings: strict),
     .testTarget(

@@ -29,6 +29,8 @@ public final class AsteriskStandIn: Sendable {
     /// Lines of `Status` for what exists now, by Uniqueid.
     var rows: [String: String] = [:]
     var actions: [String] = []
+    var orders: [[String: String]] = []
+    var switchboard: StandInSwitchboard?
   }
 
   public let username: String
@@ -83,7 +85,12 @@ public final class AsteriskStandIn: Sendable {
 
   /// The names of the actions received so far.
   public var actions: [String] { state.withLock { $0.actions } }
+  /// The actions that are orders, with their headers (of those that repeat, the last).
+  public var orders: [[String: String]] { state.withLock { $0.orders } }
   public var connections: Int { state.withLock { $0.connections } }
+
+  /// Lets orders have their effects.
+  func obey(_ switchboard: StandInSwitchboard) { state.withLock { $0.switchboard = switchboard } }
 
   /// Closes every connection, as a switch does that is stopped at once.
   public func hangUpOnEverybody() {
@@ -175,7 +182,14 @@ public final class AsteriskStandIn: Sendable {
       answer("Goodbye", "Thanks for all the fish.", "")
       channel.close(promise: nil)
     default:
+      let headers = Dictionary(action.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
+      let switchboard = state.withLock { state in
+        if !inquiries.contains(name), state.orders.count < 10_000 { state.orders.append(headers) }
+        return state.switchboard
+      }
+      if let refusal = switchboard?.refusal(of: name, headers) { return answer("Error", refusal, "") }
       answer("Success", "\(name) taken", "")
+      switchboard?.carryOut(name, headers)
     }
   }
 
@@ -214,6 +228,9 @@ public final class AsteriskStandIn: Sendable {
     bytes[max(0, place - 3)...].firstRange(of: Array("\r\n\r\n".utf8))?.upperBound ?? bytes.count
   }
 }
+
+/// What a client asks after its login without wanting anything done.
+private let inquiries: Set<String> = ["Filter", "QueueStatus", "CoreShowChannels", "BridgeList", "BridgeInfo"]
 
 /// Cuts a client's bytes into actions; confined to its event loop.
 private final class StandInHandler: ChannelInboundHandler {

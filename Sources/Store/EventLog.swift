@@ -71,6 +71,7 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case popTransferred = "pop.transferred"
   case popConferenced = "pop.conferenced"
   case popEnded = "pop.ended"
+  case callCommandChanged = "call_command.changed"
   case agentStateChanged = "agent.state_changed"
   case channelHealthChanged = "channel.health_changed"
   case parameterApplied = "parameter.applied"
@@ -85,7 +86,9 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case reportArrived = "delivery_report.arrived"
 
   /// What an agent's screen reacts to; streams of agents carry these alone.
-  public var isPop: Bool { rawValue.hasPrefix("pop.") }
+  public var isForScreens: Bool {
+    rawValue.hasPrefix("pop.") || self == .callCommandChanged || self == .agentStateChanged
+  }
 }
 
 extension WriteTransaction {

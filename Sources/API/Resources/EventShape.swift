@@ -57,7 +57,7 @@ public struct EventBridge: Sendable {
 
   private func publish(_ event: EventRecord) {
     var topics: Set<String> = [Self.all]
-    if event.type.isPop {
+    if event.type.isForScreens {
       if let agent = event.agent {
         topics.insert(Self.topic(agent))
       } else if let queue = event.queue {
@@ -95,7 +95,7 @@ extension EventFeed {
             let events = try connection.events(after: last, for: audience, limit: 500)
             guard let end = events.last else { return .events([], isComplete: true) }
             last = end.seq
-            let wanted = popsOnly ? events.filter(\.type.isPop) : events
+            let wanted = popsOnly ? events.filter(\.type.isForScreens) : events
             let isComplete = events.count < 500
             if !wanted.isEmpty || isComplete {
               return .events(wanted.map(\.streamEvent), isComplete: isComplete)

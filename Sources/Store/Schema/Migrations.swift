@@ -6,4 +6,5 @@ public let migrations: [Migration] = [
   Migration(5, "mail in several mailboxes, machines' mail", migrationMail),
   Migration(6, "departments, import jobs", migrationDepartments),
   Migration(7, "calls", migrationCalls),
+  Migration(8, "call commands and agents' logins", migrationCallControl),
 ]

@@ -69,11 +69,6 @@ struct Daemon {
           ? ReferenceNumber(for: id, key: referenceKey).description : nil
       }, show: { try Desk.show($0, in: $1) }, now: now, options: intakeOptions, logger: logger)
     let desk = Desk(database: database, now: now, logger: logger)
-    let accept: ChannelAdapter.Accept = { arrival in
-      let acceptance = await intake.accept(arrival)
-      crash?.pass(.beforeAnswer)
-      return acceptance
-    }
 
     let work = NIOThreadPool(numberOfThreads: 4)
     work.start()
@@ -85,6 +80,14 @@ struct Daemon {
       channels.append(try await channel.wiring.wire(channel.name, with: house))
     }
     let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
+    let commander = CallCommander(
+      database: database, switches: channels.compactMap(\.callControl), now: now, logger: logger)
+    let accept: ChannelAdapter.Accept = { arrival in
+      let acceptance = await intake.accept(arrival)
+      if case .call(let event) = arrival.payload { commander.note(event) }
+      crash?.pass(.beforeAnswer)
+      return acceptance
+    }
     let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
 
     let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
@@ -119,6 +122,7 @@ struct Daemon {
       SMSPreviewResources(
         channels: channels.compactMap { wired in wired.textCosts.map { (wired.adapter.channel.name, $0) } }
       ).routes
+    routes += CallResources(database: database, commander: commander, router: house.callRouter).routes
     routes.append(Description.serving(version: liaisonVersion, routes: routes))
     let metrics = RequestMetrics(registry)
     let ready = ReadyGate(listeners: 3, now: now)
@@ -164,6 +168,11 @@ struct Daemon {
         await desk.run()
       } onShutdown: {
         desk.beginDrain()
+      },
+      Running("call commands") {
+        await commander.run()
+      } onShutdown: {
+        commander.beginDrain()
       },
       Running("intake") {
         await intake.run()

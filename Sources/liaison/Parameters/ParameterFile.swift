@@ -1,6 +1,7 @@
 import Channels
 import ContactModel
 import Crypto
+import Desk
 import Foundation
 import Outbound
 import Store
@@ -23,7 +24,7 @@ struct ParameterDraft: Sendable, Hashable {
 
 /// A file of business parameters. The first key `kind` says what is in it, one of `kinds`.
 enum ParameterFile {
-  static let kinds = ["form", "category", "queue", "purpose_profile", "template"]
+  static let kinds = ["form", "category", "queue", "purpose_profile", "template", "call_routing"]
 
   /// Reads and checks a file's text; throws a description with file, line and reason for everything that is wrong.
   static func read(_ yaml: String, file: String) throws -> [ParameterDraft] {
@@ -38,6 +39,7 @@ enum ParameterFile {
     case "queue": return try queues(yaml, file: file)
     case "template": return try TemplateFile.read(yaml, file: file)
     case "purpose_profile": return [try purposeProfile(yaml, file: file)]
+    case "call_routing": return [try callRouting(yaml, file: file)]
     default: return try categories(yaml, file: file)
     }
   }
@@ -97,7 +99,7 @@ enum ParameterFile {
     return try queues.map { ParameterDraft(kind: "queue", code: $0.code.description, body: try JSONText.encode($0)) }
   }
 
-  private static func parsedCode(_ reader: ConfigurationReader, key: String = "code") -> Code? {
+  static func parsedCode(_ reader: ConfigurationReader, key: String = "code") -> Code? {
     let text = reader.string(key)
     guard let code = Code(text) else {
       if !text.isEmpty { reader.problem(at: key, "\(text) is no code: 1 to 64 characters of A-Z, a-z, 0-9, - and _") }
@@ -160,6 +162,13 @@ extension WriteTransaction {
         if let known = try purposesInForce(with: drafts, at: time), !known.contains(template.purpose) {
           verdicts.append(
             .refused("template \(draft.code): the purpose profile has no purpose \(template.purpose)"))
+          continue
+        }
+      }
+      if draft.kind == "call_routing" {
+        let rules = try JSONText.decode(CallRoutingRules.self, from: draft.body)
+        if let queue = try rules.queues.first(where: { try department(ofQueue: $0) == nil }) {
+          verdicts.append(.refused("call_routing: there is no queue \(queue)"))
           continue
         }
       }

@@ -1,6 +1,7 @@
 import API
 import Channels
 import ContactModel
+import Desk
 import Foundation
 import Intake
 import Logging
@@ -19,6 +20,7 @@ final class ParametersInForce: Sendable {
     var forms: FormCatalogue
     var purposes: PurposeProfile
     var templates: [Code: TemplateInForce]
+    var callRouting: CallRoutingRules
     var nextChange: Timestamp?
   }
   private let state: Mutex<Snapshot>
@@ -43,6 +45,7 @@ final class ParametersInForce: Sendable {
   /// Approved texts by code.
   var templates: [Code: TemplateInForce] { state.withLock { $0.templates } }
   var forms: FormCatalogue { state.withLock { $0.forms } }
+  var callRouting: CallRoutingRules { state.withLock { $0.callRouting } }
 
   /// Keeps the snapshot current until cancelled.
   func run() async {
@@ -97,11 +100,15 @@ extension ParametersInForce.Snapshot {
       version: categories.reduce(0) { $0 + $1.version })
     intake.stopConfirmation = Code("stop-confirmation").flatMap { templates[$0]?.template }
     intake.liftConfirmation = Code("lift-confirmation").flatMap { templates[$0]?.template }
+    let routing = try connection.parameters("call_routing", inForceAt: time).first
+    var rules = try routing.map { try JSONText.decode(CallRoutingRules.self, from: $0.body) }
+    rules?.version = routing?.version ?? 0
     return Self(
       intake: intake,
       forms: FormCatalogue(
         try forms.filter { !$0.retired }.map { try FormDefinition.read($0.body, source: "form \($0.code)") }),
       purposes: try purposes(connection, at: time), templates: templates,
+      callRouting: rules ?? CallRoutingRules(defaultQueue: Code("general")!),
       nextChange: try connection.nextParameterChange(after: time))
   }
 

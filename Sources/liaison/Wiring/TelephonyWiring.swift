@@ -16,8 +16,7 @@ struct TelephonyWiring: ChannelWiring {
   var maximumHeaders: Int
 
   init(_ reader: ConfigurationReader) {
-    let numbering = NumberPlan(
-      countryCode: reader.string("country_code", default: "86"), areaCode: reader.optionalString("area_code"))
+    let numbering = reader.numberPlan()
     servers = reader.list("servers") { Self.server($0, numbering) }
     if servers.isEmpty { reader.problem(at: "servers", "a telephony channel needs at least one server") }
     let names = servers.map(\.name)

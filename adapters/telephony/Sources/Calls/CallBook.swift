@@ -133,6 +133,22 @@ public struct CallBook: Sendable {
     endedLegs = RecentNames(capacity: limits.remembered)
   }
 
+  /// A living call with the telephones of ours that have a living leg in it.
+  public func live(_ name: String) -> LiveCall? {
+    call(named: name).flatMap { calls[$0] }.map(live)
+  }
+  /// Those that were told of, with their telephones.
+  public var live: [LiveCall] { calls.values.filter(\.isAnnounced).map(live) }
+
+  private func live(_ entry: Call) -> LiveCall {
+    var devices: [String] = []
+    for id in entry.legs {
+      guard let leg = legs[id], leg.device.kind == .station, !leg.isShell, !leg.isAside else { continue }
+      if !devices.contains(leg.device.name) { devices.append(leg.device.name) }
+    }
+    return LiveCall(state: entry.state, devices: devices)
+  }
+
   /// Calls that live now, announced or not.
   public var liveCalls: [CallState] { calls.values.map(\.state) }
   public var legCount: Int { legs.count }
