@@ -157,7 +157,7 @@ let package = Package(
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        "liaison", "LiaisonForTests", "Demo", "Intake", "Outbound", "Store", "ContactModel", "Channels", "SMS", "WebForms",
         asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
       ],
       swiftSettings: strict),
