@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// It takes every bind (or only one password), answers submits at once, reports them delivered a little later, and lets
 /// short messages of make-believe customers be sent in. On demand it behaves badly: keeps its answers to itself,
-/// throttles, hangs up. Nothing here is stored; the last submits can be looked at.
+/// throttles, hangs up. Nothing here is stored; the last 1,000 submits can be looked at.
 public final class StandInSMSC: Sendable {
   public struct Behaviour: Sendable {
     /// Nil: any.
@@ -59,17 +59,11 @@ public final class StandInSMSC: Sendable {
 
   fileprivate let state: Mutex<State>
 
-  private let memory: Int
-
-  /// `memory`: of so many submits the contents are kept.
-  public init(_ behaviour: Behaviour = Behaviour(), memory: Int = 1_000) {
-    state = Mutex(State(behaviour: behaviour))
-    self.memory = max(2, memory)
-  }
+  public init(_ behaviour: Behaviour = Behaviour()) { state = Mutex(State(behaviour: behaviour)) }
 
   /// Submits taken so far, answered or not.
   public var count: Int { state.withLock { $0.count } }
-  /// The last of them, in order.
+  /// The last 1,000.
   public var submitted: [Submitted] { state.withLock { $0.submitted } }
   public func behave(_ behaviour: Behaviour) { state.withLock { $0.behaviour = behaviour } }
 
@@ -161,7 +155,7 @@ public final class StandInSMSC: Sendable {
       }
       state.nextID += 1
       state.count += 1
-      if state.submitted.count >= memory { state.submitted.removeFirst(memory / 2) }
+      if state.submitted.count >= 1_000 { state.submitted.removeFirst(500) }
       state.submitted.append(Submitted(id: state.nextID, message: message, parameters: parameters))
       guard !state.watchers.isEmpty else { return (state.nextID, []) }
       let ready = state.watchers.filter { $0.count <= state.count }.map(\.continuation)
