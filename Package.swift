@@ -165,7 +165,8 @@ let package = Package(
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Demo", "SMS", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        "liaison", "LiaisonForTests", "API", "Demo", "SMS", "Intake", "Outbound", "Store", "ContactModel", "Channels",
+        "Email", "WebForms",
         asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
       ],
       swiftSettings: strict),

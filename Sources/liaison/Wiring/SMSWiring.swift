@@ -88,7 +88,9 @@ struct SMSWiring: ChannelWiring {
     if submits {
       wired.outbound = [
         OutboundLink(
-          channel: .sms, adapter: adapter, window: inFlight, memory: doubtMemory, inquiryEvery: inquireEvery)
+          channel: .sms, adapter: adapter, window: inFlight, memory: doubtMemory, inquiryEvery: inquireEvery,
+          // A text that cannot be sent has no parts to count.
+          parts: { (try? adapter.preview($0.text, link: nil, optOutLine: false))?.parts })
       ]
     }
     wired.textCosts = { text, link, withOptOut in Self.cost(of: text, on: link, withOptOut, adapter) }
