@@ -109,7 +109,7 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix],
+      name: "Demo", dependencies: ["ContactModel", "Channels", "Email", "SMS", logging, nioCore, nioPosix],
       swiftSettings: strict),
 
     // The program.
@@ -154,7 +154,7 @@ let package = Package(
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        "liaison", "LiaisonForTests", "Demo", "Intake", "Store", "ContactModel", "Channels", "WebForms",
         asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
       ],
       swiftSettings: strict),
