@@ -109,7 +109,7 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "Fax", "SMS", nioCore, nioPosix],
+      name: "Demo", dependencies: ["ContactModel", "Channels", "Email", "Fax", "SMS", logging, nioCore, nioPosix],
       swiftSettings: strict),
 
     // The program.

@@ -11,7 +11,7 @@ struct DemoExchange: DemoPeer {
 
   private let port: Int
 
-  static func start() throws -> DemoExchange { DemoExchange(port: try freePort()) }
+  static func start() throws -> DemoExchange { DemoExchange(port: try freeLoopbackPort()) }
 
   var environment: [String: String] { ["LIAISON_DEMO_SWITCH_SECRET": Self.secret] }
 
@@ -53,22 +53,5 @@ struct DemoExchange: DemoPeer {
       }
       if interval > 0 { group.addTask { await calls.run(every: .seconds(interval)) } }
     }
-  }
-
-  /// A port of the loopback nobody listens on now.
-  private static func freePort() throws -> Int {
-    let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(socket) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let found = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
-      }
-    }
-    guard found else { throw DaemonError.unavailable("no free port for the demo's exchange") }
-    return Int(UInt16(bigEndian: address.sin_port))
   }
 }

@@ -1,0 +1,262 @@
+import Channels
+import ContactModel
+import Demo
+import Foundation
+import LiaisonForTests
+import Store
+import Testing
+
+/// A daemon with an e-mail channel, and its store read beside it.
+struct MailBank: Sendable {
+  let bank: TestBank
+  let lmtp: Int
+
+  init() throws {
+    bank = try TestBank()
+    lmtp = try freePort()
+  }
+
+  /// The configuration with an e-mail channel that listens for LMTP; `more` are further lines of its entry.
+  func yaml(_ more: String...) -> String {
+    bank.configuration + """
+        - kind: email
+          name: mail
+          mailbox: service@liaison.example
+          addresses: [loans@liaison.example]
+          delivery: {listen: "127.0.0.1:\(lmtp)"}
+
+      """ + more.map { "    " + $0.replacing("\n", with: "\n    ") + "\n" }.joined()
+  }
+
+  /// Looks again every 50 ms until it holds; false after a minute and a half.
+  func until(
+    _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
+    _ condition: @escaping @Sendable (any Connection) throws -> Bool
+  ) async throws {
+    let deadline = ContinuousClock.now + .seconds(90)
+    while ContinuousClock.now < deadline {
+      if try await look(condition) { return }
+      try await Task.sleep(for: .milliseconds(50))
+    }
+    Issue.record("not within 90 seconds: \(what)", sourceLocation: sourceLocation)
+    throw ChildProcess.Failure(description: what)
+  }
+
+  func look<Value: Sendable>(_ read: @escaping @Sendable (any Connection) throws -> Value) async throws -> Value {
+    var options = Database.Options()
+    options.readOnly = true
+    options.readers = 1
+    let database = try Database.open(
+      StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
+    do {
+      let value = try await database.read(.live, read)
+      await database.close()
+      return value
+    } catch {
+      await database.close()
+      throw error
+    }
+  }
+
+  func subjects() async throws -> [String] {
+    try await look { try $0.query("SELECT summary FROM contact ORDER BY summary", []).map { try $0.text("summary") } }
+  }
+}
+
+func freePort() throws -> Int {
+  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  defer { close(descriptor) }
+  var address = sockaddr_in()
+  address.sin_family = sa_family_t(AF_INET)
+  address.sin_addr.s_addr = inet_addr("127.0.0.1")
+  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+  let bound = withUnsafeMutablePointer(to: &address) {
+    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+    }
+  }
+  guard bound else { throw POSIXError(.EADDRINUSE) }
+  return Int(UInt16(bigEndian: address.sin_port))
+}
+
+/// A letter as a customer writes it.
+func letter(
+  _ subject: String, to: String..., from: String = "kehu@bank.example", id: String = UUID().uuidString,
+  headers: String = "", body: String = "您好，请核对。"
+) -> MailPeer.Letter {
+  let text =
+    "From: <\(from)>\r\nTo: <\(to[0])>\r\nSubject: \(subject)\r\nDate: Tue, 24 Nov 2026 09:00:00 +0800\r\n"
+    + "Message-ID: <\(id)@customer.example>\r\nMIME-Version: 1.0\r\n"
+    + (headers.contains("Content-Type") ? "" : "Content-Type: text/plain; charset=utf-8\r\n") + headers + "\r\n"
+    + body.replacing("\r\n", with: "\n").replacing("\n", with: "\r\n") + "\r\n"
+  return MailPeer.Letter(from: from, to: to, bytes: Array(text.utf8))
+}
+
+@Suite(.enabled(if: FileManager.default.isExecutableFile(atPath: Liaison.program), "liaison is not built"))
+struct EmailDaemonTests {
+  @Test func `mail by LMTP becomes requests, its copies one contact, machines' mail none, and rubbish is kept aside`()
+    async throws
+  {
+    let mail = try MailBank()
+    let daemon = try mail.bank.start(mail.yaml())
+    _ = try await daemon.ready()
+    func deliver(_ letter: MailPeer.Letter) async throws -> [String] {
+      try await MailPeer.deliver(letter, port: mail.lmtp)
+    }
+    let html = """
+      <p onclick="x()">账单<script>alert(1)</script><img src="http://evil.example/x.png"><a href="javascript:x">y</a></p>
+      """
+    let shown = letter(
+      "账单", to: "service@liaison.example", "loans@liaison.example", "nobody@liaison.example", id: "one",
+      headers: "Content-Type: text/html; charset=utf-8\r\n", body: html)
+    let answers = try await deliver(shown)
+    #expect(answers.map { $0.prefix(3) } == ["250", "250", "550"])
+    // The server did not hear it: the same again.
+    #expect(try await deliver(shown).map { $0.prefix(3) } == ["250", "250", "550"])
+    // A sender that uses its ids twice.
+    _ = try await deliver(letter("另一件事", to: "service@liaison.example", id: "one"))
+    _ = try await deliver(
+      letter("自动回复：休假", to: "service@liaison.example", headers: "Auto-Submitted: auto-replied\r\n"))
+    let rubbish = Array("\u{1}\u{2} nothing of a mail\r\n".utf8)
+    #expect(
+      try await deliver(.init(from: "x@y.example", to: ["service@liaison.example"], bytes: rubbish))[0].hasPrefix("250")
+    )
+    try await mail.until("five arrivals worked on") {
+      try $0.one("SELECT count(*) AS n FROM arrival WHERE state <> 'kept'", []).int("n") == 5
+    }
+    #expect(try await mail.subjects() == ["另一件事", "自动回复：休假", "账单"])
+    let (requests, copies, aside, payload, line) = try await mail.look { connection in
+      (
+        try connection.query("SELECT summary, reference FROM service_request ORDER BY summary", []),
+        try connection.one("SELECT count(*) AS n FROM contact_copy", []).int("n"),
+        try connection.one(
+          "SELECT a.raw, q.code FROM quarantine q JOIN arrival a ON a.arrival_id = q.arrival_id", []),
+        try connection.one("SELECT payload FROM arrival WHERE payload LIKE '%账单%' LIMIT 1", []).text("payload"),
+        try connection.ledger(since: nil)
+      )
+    }
+    #expect(try requests.map { try $0.text("summary") } == ["另一件事", "账单"])
+    #expect(try requests.allSatisfy { try $0.textOrNil("reference") != nil })
+    #expect(copies == 1)
+    #expect(try aside.blob("raw") == rubbish)
+    #expect(try aside.text("code") == "bad-mime")
+    let message = try JSONText.decode(InboundMessage.self, from: payload)
+    #expect(message.html?.contains("账单") == true)
+    for word in ["script", "onclick", "evil.example", "javascript"] { #expect(message.html?.contains(word) == false) }
+    let ledger = try #require(line.first { $0.channel == "mail" })
+    #expect((ledger.stored, ledger.duplicate, ledger.refused) == (5, 2, 2))
+    #expect(ledger.balances)
+    #expect(try await daemon.stop() == .code(0))
+    mail.bank.remove()
+  }
+
+  @Test func `a mailbox that cannot be fetched degrades the channel, which is an event`() async throws {
+    let mail = try MailBank()
+    let dead = try freePort()
+    let daemon = try mail.bank.start(
+      mail.yaml(
+        """
+        alarm_after: 1s
+        mailboxes:
+          - {host: 127.0.0.1, port: \(dead), tls: none, user: u, password: {env: MAIL_PASSWORD}, address: service@liaison.example}
+        """), environment: ["MAIL_PASSWORD": "secret"])
+    _ = try await daemon.ready()
+    try await mail.until("the alarm") {
+      try $0.first(
+        "SELECT body FROM event WHERE event_type = 'channel.health_changed' AND body LIKE '%degraded%'", []) != nil
+    }
+    // The listener goes on.
+    let answer = try await MailPeer.deliver(letter("x", to: "service@liaison.example"), port: mail.lmtp)
+    #expect(answer[0].hasPrefix("250"))
+    #expect(try await daemon.stop() == .code(0))
+    mail.bank.remove()
+  }
+}
+
+/// The daemon behind a bank's real mail server.
+@Suite(
+  .serialized, .enabled(if: BankMail.isAvailable, "Postfix, Dovecot or ../shared/peers/email are absent"),
+  .enabled(if: FileManager.default.isExecutableFile(atPath: Liaison.program), "liaison is not built"))
+struct MailServerTests {
+  /// Written to the bank's server, which brings it where it belongs.
+  private func post(_ letter: MailPeer.Letter, _ server: BankMail) async throws {
+    let replies = try await MailPeer.deliver(letter, port: server.smtp, wire: .smtp)
+    #expect(replies.allSatisfy { $0.hasPrefix("250") }, "\(replies)")
+  }
+
+  @Test func `what Postfix brings by LMTP arrives once, also what came while Liaison was away`() async throws {
+    let mail = try MailBank()
+    let server = try BankMail("lmtp=\(mail.lmtp)")
+    let first = try mail.bank.start(mail.yaml())
+    _ = try await first.ready()
+    try await post(letter("before", to: "service@liaison.example"), server)
+    try await mail.until("before") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 1 }
+    #expect(try await first.stop() == .code(0))
+    for number in 1...5 { try await post(letter("away \(number)", to: "service@liaison.example"), server) }
+    let second = try mail.bank.start(mail.yaml())
+    _ = try await second.ready()
+    try await mail.until("away") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 6 }
+    // Killed in the middle of it all: what Postfix was told is there, what it was not it brings again.
+    async let posted: Void = {
+      for number in 1...10 { try await post(letter("kill \(number)", to: "service@liaison.example"), server) }
+    }()
+    try await mail.until("some of them") { try $0.one("SELECT count(*) AS n FROM arrival", []).int("n") > 8 }
+    second.child.send(SIGKILL)
+    _ = try await second.child.ended(within: .seconds(20))
+    try await posted
+    let third = try mail.bank.start(mail.yaml())
+    _ = try await third.ready()
+    try await mail.until("all of them") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") >= 16 }
+    #expect(
+      try await mail.subjects() == (["before"] + (1...5).map { "away \($0)" } + (1...10).map { "kill \($0)" }).sorted())
+    #expect(try await third.stop() == .code(0))
+    mail.bank.remove()
+  }
+
+  @Test func `what Dovecot holds is fetched by IDLE, goes on after its restart and ours, and nothing comes twice`()
+    async throws
+  {
+    let mail = try MailBank()
+    let server = try BankMail()
+    let yaml = mail.yaml(
+      """
+      mailboxes:
+        - host: 127.0.0.1
+          port: \(server.imap)
+          tls: starttls
+          authorities: \(server.caFile)
+          user: service
+          password: {env: MAIL_PASSWORD}
+          address: service@bank.example
+          after: move
+          move_to: Done
+      """)
+    let password = ["MAIL_PASSWORD": "secret"]
+    try await post(letter("before", to: "service@bank.example"), server)
+    let first = try mail.bank.start(yaml, environment: password)
+    _ = try await first.ready()
+    try await mail.until("before") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 1 }
+    try await post(letter("idle", to: "service@bank.example"), server)
+    try await mail.until("idle") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 2 }
+    try server.crash()
+    try server.start()
+    try await post(letter("restarted", to: "service@bank.example"), server)
+    try await mail.until("restarted") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 3 }
+    #expect(try await first.stop() == .code(0))
+    try await post(letter("away", to: "service@bank.example"), server)
+    let second = try mail.bank.start(yaml, environment: password)
+    _ = try await second.ready()
+    try await mail.until("away") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 4 }
+    #expect(try await mail.subjects() == ["away", "before", "idle", "restarted"])
+    let (duplicates, cursor) = try await mail.look { connection in
+      (
+        try connection.ledger(since: nil).filter { $0.channel == "mail" }.map(\.duplicate),
+        try connection.one("SELECT value FROM channel_cursor WHERE channel = 'mail'", []).text("value")
+      )
+    }
+    #expect(duplicates.allSatisfy { $0 == 0 })
+    #expect(cursor.contains("\"lastUID\":4"), "\(cursor)")
+    #expect(try await second.stop() == .code(0))
+    mail.bank.remove()
+  }
+}
