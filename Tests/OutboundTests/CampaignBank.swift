@@ -240,3 +240,10 @@ struct CampaignBank {
     }
   }
 }
+
+extension CampaignBank {
+  func campaignNow(_ id: CampaignID, _ connection: any Connection) throws -> Campaign {
+    guard let campaign = try connection.campaign(id) else { throw DatabaseError(.other, "no campaign") }
+    return campaign
+  }
+}

@@ -216,10 +216,11 @@ public final class CampaignRunner: Sendable {
     }
     let within = affordable(members, campaign, record)
     let through = within.count < members.count ? within.last?.seq ?? record.fedSeq : last
+    let canUnsubscribe = profile().promotional.contains(campaign.plan.purpose)
     let made = try await database.write(.bulk) { [self] in
       try $0.feed(
         within, of: campaign, record, through: through, isLast: isLast && within.count == members.count, link: link,
-        at: clock())
+        canUnsubscribe: canUnsubscribe, at: clock())
     }
     allowances.withLock { $0[campaign.id]?.jobs -= Double(made) }
     try await tellProgress(of: campaign.id)

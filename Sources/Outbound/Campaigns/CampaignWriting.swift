@@ -84,10 +84,12 @@ extension WriteTransaction {
   /// how far the plan was looked through. Answers how many jobs were made.
   func feed(
     _ members: [CampaignMember], of campaign: Campaign, _ record: CampaignPlanRecord, through last: Int64,
-    isLast: Bool, link: (CustomerNumber) -> String?, at time: Timestamp
+    isLast: Bool, link: (CustomerNumber) -> String?, canUnsubscribe: Bool, at time: Timestamp
   ) throws -> Int {
     guard let now = try self.campaign(campaign.id), now.state == .running else { return 0 }
-    let cost = try members.reduce(Int64(0)) { try $0 + make($1, of: campaign, record.number, link, at: time) }
+    let cost = try members.reduce(Int64(0)) { 
+      try $0 + make($1, of: campaign, record.number, link, canUnsubscribe, at: time)
+    }
     let moved = try execute(
       """
       UPDATE campaign_plan SET fed_seq = $2, fed = fed + $3, fed_out = $4, fed_at = $5,
@@ -106,12 +108,13 @@ extension WriteTransaction {
   /// One member's job; answers what it may cost.
   private func make(
     _ member: CampaignMember, of campaign: Campaign, _ number: Int64, _ link: (CustomerNumber) -> String?,
-    at time: Timestamp
+    _ canUnsubscribe: Bool, at time: Timestamp
   ) throws -> Int64 {
     let plan = campaign.plan
     let arm = CampaignDraw(plan, seed: campaign.seed).arm(of: member.seq)
     guard plan.arms.indices.contains(arm - 1), let customer = try customer(member.customerNo) else { return 0 }
-    var contents = plan.arms[arm - 1].contents(for: customer, link: link(customer.customerNo))
+    var contents = plan.arms[arm - 1].contents(
+      for: customer, link: link(customer.customerNo), canUnsubscribe: canUnsubscribe)
     let all = contents
     if plan.oncePerAddress {
       for channel in contents.keys.sorted() where try !claimAddress(of: customer, on: channel, number) {

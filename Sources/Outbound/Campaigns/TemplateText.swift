@@ -56,16 +56,25 @@ extension String {
 
 extension CampaignPlan.Arm {
   /// What one customer is told, by channel, in his language where the arm speaks it.
-  public func contents(for customer: Customer, link: String?) -> [String: Dispatch.Content] {
+  public func contents(
+    for customer: Customer, link: String?, canUnsubscribe: Bool = false
+  ) -> [String: Dispatch.Content] {
     var values = ["name": customer.name, "customer_no": customer.customerNo.description]
     values["preference_link"] = link ?? ""
     let wanted = customer.language?.split(separator: "-").first.map(String.init) ?? "zh"
-    return contents.compactMapValues { languages in
+    var out: [String: Dispatch.Content] = [:]
+    for (channel, languages) in contents {
       let language = languages[wanted] == nil ? languages.keys.sorted(by: >).first : wanted
-      guard let language, let words = languages[language] else { return nil }
-      return Dispatch.Content(
+      guard let language, let words = languages[language] else { continue }
+      var content = Dispatch.Content(
         subject: words.subject.map { TemplateText.fill($0, values) }, text: TemplateText.fill(words.text, values),
         language: language)
+      // RFC 8058: the mail program's own button. Only promotional purposes can be unsubscribed from.
+      if channel == OutboundChannel.email.rawValue, canUnsubscribe, let link {
+        content.options["unsubscribe"] = "\(link)/unsubscribe?c=email"
+      }
+      out[channel] = content
     }
+    return out
   }
 }

@@ -106,6 +106,10 @@ struct Daemon {
       OutboundResources(
         database: database, bodies: bodies, cursors: cursors, profile: { parameters.purposes }
       ).routes
+    let proactive = ProactiveRooms(
+      configuration.preferences, database: database, secrets: secrets, cursors: cursors, parameters: parameters,
+      channels: channels, now: now, logger: logger)
+    routes += proactive.routes
     routes += ImportResources(importer: Importer(database: database, now: now)).routes
     routes += WebhookResources(database: database, dispatcher: webhooks, mayAllowInternal: false).routes
     routes +=
@@ -127,7 +131,7 @@ struct Daemon {
     let forms = try listener(
       "public", configuration.publicListener,
       site: Site(
-        mounts: channels.flatMap(\.publicMounts),
+        mounts: channels.flatMap(\.publicMounts) + proactive.publicMounts,
         limiter: configuration.publicListener.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, logsRemoteAddress: false, clock: now), ready, onAnswered: whenAnswered)
@@ -169,6 +173,7 @@ struct Daemon {
       } onShutdown: {
         dispatcher.beginDrain()
       })
+    services.append(proactive.service)
     services.append(
       Running("health") {
         await health.run()

@@ -31,7 +31,13 @@ extension Criterion {
           "(c.created_at >= \(parameters.int(day.microseconds)) AND c.created_at < \(parameters.int(end.microseconds)))"
         return comparison == .equal ? within : "(NOT \(within))"
       }
-      return "(c.created_at \(comparison.rawValue) \(parameters.int(day.microseconds)))"
+      // The whole day belongs to the day: until its end, from its beginning, after its end, before its beginning.
+      let next = Timestamp(microseconds: day.microseconds + 86_400_000_000)
+      switch comparison {
+      case .lessOrEqual: return "(c.created_at < \(parameters.int(next.microseconds)))"
+      case .more: return "(c.created_at >= \(parameters.int(next.microseconds)))"
+      default: return "(c.created_at \(comparison.rawValue) \(parameters.int(day.microseconds)))"
+      }
     case .has(let kind, let verified):
       return """
         (EXISTS (SELECT 1 FROM customer_contact_point x WHERE x.customer_no = c.customer_no
