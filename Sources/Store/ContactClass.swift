@@ -76,7 +76,8 @@ extension ContactClass {
       if let from = quiet.fromAt, let to = quiet.toAt {
         return DoNotDisturb(channel: channel, time: .range(from: from, to: to))
       }
-      guard let from = quiet.from, let to = quiet.to, let window = DailyWindow(from: from, to: to, days: quiet.days ?? [])
+      guard let from = quiet.from, let to = quiet.to,
+        let window = DailyWindow(from: from, to: to, days: quiet.days ?? [])
       else { return nil }
       return DoNotDisturb(channel: channel, time: .daily(window))
     }

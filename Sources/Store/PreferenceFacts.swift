@@ -179,7 +179,8 @@ extension WriteTransaction {
   }
 
   /// Ends a legal stop. False if there is none, or it has ended.
-  public func liftLegalStop(_ id: StopID, of customer: CustomerNumber, actor: Actor, at time: Timestamp) throws -> Bool {
+  public func liftLegalStop(_ id: StopID, of customer: CustomerNumber, actor: Actor, at time: Timestamp) throws -> Bool
+  {
     let changed = try execute(
       """
       UPDATE legal_stop SET to_at = $3, lifted_by = $4

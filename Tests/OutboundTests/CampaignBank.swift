@@ -119,7 +119,8 @@ struct CampaignBank {
         ? .range(from: from, to: from + .seconds(Int.random(in: 1...60, using: &generator) * 3_600))
         : .daily(DailyWindow(from: Int.random(in: 0..<96, using: &generator) * 15, to: 800)!)
       try transaction.record(
-        QuietRecord(id: QuietID(at: Bank.start), quiet: DoNotDisturb(channel: chance(50) ? nil : channel(), time: quiet)),
+        QuietRecord(
+          id: QuietID(at: Bank.start), quiet: DoNotDisturb(channel: chance(50) ? nil : channel(), time: quiet)),
         of: number(index), evidence: evidence(), at: Bank.start)
     }
     if chance(10) {

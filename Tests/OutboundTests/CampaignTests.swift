@@ -141,7 +141,8 @@ import Testing
     await bank.database.close()
   }
 
-  @Test(arguments: Engine.here) func `a stop after planning and before the hand-over wins`(engine: Engine) async throws {
+  @Test(arguments: Engine.here) func `a stop after planning and before the hand-over wins`(engine: Engine) async throws
+  {
     let bank = try await CampaignBank(engine)
     try await bank.addPlain(20)
     let email = ScriptedAdapter(.email)
@@ -261,7 +262,8 @@ import Testing
     await bank.database.close()
   }
 
-  @Test(arguments: Engine.here) func `rate and budget hold, cancelling withdraws what waits`(engine: Engine) async throws
+  @Test(arguments: Engine.here) func `rate and budget hold, cancelling withdraws what waits`(engine: Engine)
+    async throws
   {
     let bank = try await CampaignBank(engine)
     try await bank.addPlain(40)
@@ -291,7 +293,9 @@ import Testing
     }
     try await bank.settle(runner, dispatcher)
     #expect(email.dispatches.count == 25)
-    let results = try await bank.database.read { try $0.campaignResults(of: bank.campaignNow(id, $0), after: 0, limit: 99) }
+    let results = try await bank.database.read {
+      try $0.campaignResults(of: bank.campaignNow(id, $0), after: 0, limit: 99)
+    }
     #expect(results.count { $0.outcome == .reached } == 25 && results.count { $0.outcome == .cancelled } == 15)
     await bank.database.close()
   }

@@ -37,7 +37,8 @@ import Testing
   }
 
   @Test func `a criterion is explained in both languages`() throws {
-    let criterion = try Criterion("type in (retail, corporate) and (age >= 60 or has verified email) and not group(vip)")
+    let criterion = try Criterion(
+      "type in (retail, corporate) and (age >= 60 or has verified email) and not group(vip)")
     #expect(
       criterion.words(in: .en)
         == "customer type is one of retail, corporate and (age is at least 60 or has a verified mailbox) and not: "
@@ -63,7 +64,8 @@ import Testing
       _ = try transaction.addMember(CampaignBank.number(3), to: Code("vip")!, department: nil)
       try transaction.upsert(
         CustomerRelation(
-          customerNo: CampaignBank.number(4), other: CampaignBank.number(0), relation: Code("parent")!, from: Bank.start))
+          customerNo: CampaignBank.number(4), other: CampaignBank.number(0), relation: Code("parent")!, from: Bank.start
+        ))
     }
     let cases: [(String, [Int])] = [
       ("type = corporate", [0]), ("type != corporate", [1, 2, 3, 4, 5]), ("level <= 2", [0, 1]),
@@ -72,7 +74,8 @@ import Testing
       ("not has phone", [5]), ("accounts >= 1", [0, 1]), ("accounts(other) >= 1", []), ("relation(parent)", [0, 4]),
       ("group(vip)", [3]), ("group(vip) or type = corporate", [0, 3]), ("contacts >= 1 within 30 days", []),
       ("contacts(phone) = 0 within 30 days", [0, 1, 2, 3, 4, 5]), ("since <= 2026-03-10", [0, 1, 2, 3, 4, 5]),
-      ("since > 2026-03-11", []), ("language = \"' OR 1=1 --\"", []), ("status in (active, dormant)", [0, 1, 2, 3, 4, 5]),
+      ("since > 2026-03-11", []), ("language = \"' OR 1=1 --\"", []),
+      ("status in (active, dormant)", [0, 1, 2, 3, 4, 5]),
     ]
     for (text, expected) in cases {
       let criterion = try Criterion(text)

@@ -59,8 +59,11 @@ public struct PreferencePage: Sendable {
       default: return MountedResponse(status: 405, headers: [HeaderField("Allow", "GET, HEAD, POST")])
       }
     } catch {
-      logger.error("A preference could not be kept.", metadata: ["error": "\(error)", "request.id": "\(request.requestID)"])
-      var response = page(503, language, "<p>\(language == .chinese ? "现在无法保存，请稍后再试。" : "This cannot be saved now. Please try again later.")</p>")
+      logger.error(
+        "A preference could not be kept.", metadata: ["error": "\(error)", "request.id": "\(request.requestID)"])
+      var response = page(
+        503, language,
+        "<p>\(language == .chinese ? "现在无法保存，请稍后再试。" : "This cannot be saved now. Please try again later.")</p>")
       response.headers.append(HeaderField("Retry-After", "30"))
       return response
     }

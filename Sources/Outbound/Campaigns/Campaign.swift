@@ -185,10 +185,12 @@ public struct CampaignDraw: Hashable, Sendable {
     let held = Int64(plan.holdoutPercent) * 100
     let total = max(1, plan.arms.reduce(0) { $0 + Int64($1.weight) })
     var sum: Int64 = 0
-    bounds = [held] + plan.arms.map { arm in
-      sum += Int64(arm.weight)
-      return held + (10_000 - held) * sum / total
-    }
+    bounds =
+      [held]
+      + plan.arms.map { arm in
+        sum += Int64(arm.weight)
+        return held + (10_000 - held) * sum / total
+      }
   }
 
   /// Nothing is drawn: one arm and nobody held out.

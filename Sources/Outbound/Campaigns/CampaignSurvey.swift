@@ -164,8 +164,10 @@ struct CampaignSurveyor {
     let stable = parameters.int(stableBeyond.microseconds)
     let isPlain = draw.isTrivial
     let drawn = isPlain ? "0" : draw.sqlDrawn(&parameters)
-    let sums = isPlain
-      ? "" : draw.bounds.dropLast().enumerated().map { ", sum(CASE WHEN d < \($1) THEN 1 ELSE 0 END) AS below\($0)" }
+    let sums =
+      isPlain
+      ? ""
+      : draw.bounds.dropLast().enumerated().map { ", sum(CASE WHEN d < \($1) THEN 1 ELSE 0 END) AS below\($0)" }
         .joined()
     let condition = audience.condition(&parameters, at: now)
     let rows = try connection.query(
@@ -279,7 +281,8 @@ struct CampaignSurveyor {
     {
       entries[try row.text("customer_no"), default: []].append(
         .init(
-          purpose: Purpose(rawValue: try row.text("purpose")), channel: OutboundChannel(rawValue: try row.text("channel")),
+          purpose: Purpose(rawValue: try row.text("purpose")),
+          channel: OutboundChannel(rawValue: try row.text("channel")),
           at: try row.time("at"), wasAnswered: try row.bool("answered")))
     }
     return entries.mapValues { AttemptHistory($0) }

@@ -39,7 +39,9 @@ extension WriteTransaction {
 
   /// The lowest cell in use: those decided one by one count down from it.
   func lowestCell(of number: Int64) throws -> Int64 {
-    min(0, try one("SELECT coalesce(min(cell), 0) AS n FROM campaign_cell WHERE campaign_no = $1", [.int(number)]).int("n"))
+    min(
+      0,
+      try one("SELECT coalesce(min(cell), 0) AS n FROM campaign_cell WHERE campaign_no = $1", [.int(number)]).int("n"))
   }
 
   /// Those decided one by one; who has a row already keeps it.
@@ -87,7 +89,7 @@ extension WriteTransaction {
     isLast: Bool, link: (CustomerNumber) -> String?, canUnsubscribe: Bool, at time: Timestamp
   ) throws -> Int {
     guard let now = try self.campaign(campaign.id), now.state == .running else { return 0 }
-    let cost = try members.reduce(Int64(0)) { 
+    let cost = try members.reduce(Int64(0)) {
       try $0 + make($1, of: campaign, record.number, link, canUnsubscribe, at: time)
     }
     let moved = try execute(

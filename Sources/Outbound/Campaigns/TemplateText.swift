@@ -33,7 +33,13 @@ public enum TemplateText {
     var septets = 0
     var isGSM = true
     for scalar in text.unicodeScalars {
-      if gsm.contains(scalar) { septets += 1 } else if gsmExtension.contains(scalar) { septets += 2 } else { isGSM = false }
+      if gsm.contains(scalar) {
+        septets += 1
+      } else if gsmExtension.contains(scalar) {
+        septets += 2
+      } else {
+        isGSM = false
+      }
     }
     if isGSM { return septets <= 160 ? 1 : (septets + 152) / 153 }
     let units = text.utf16.count

@@ -85,7 +85,8 @@ extension CampaignPlan {
     .optional("cost_cents", .map(.integer(minimum: 0, maximum: 1_000_000)), "What one attempt costs, by channel"),
     .optional("holdout_percent", .integer(minimum: 0, maximum: 90)), .optional("confidential", .boolean),
     .optional("repeatable", .boolean, "Hearing it twice does no harm"),
-    .optional("once_per_address", .boolean, "True if not given"), .optional("dial", .word(Dial.allCases.map(\.rawValue))),
+    .optional("once_per_address", .boolean, "True if not given"),
+    .optional("dial", .word(Dial.allCases.map(\.rawValue))),
   ]
   static let input = Schema.object(.init(members: inputMembers, closed: true))
   fileprivate static let schemaMembers: [Schema.Member] = inputMembers.map { member in

@@ -75,7 +75,8 @@ public struct PreferenceResources: Sendable {
   private static let schema = Schema.named(
     "Preferences",
     .output(
-      .required("customer_no", .string()), .required("statements", .array(statement), "Everything he said, oldest first"),
+      .required("customer_no", .string()),
+      .required("statements", .array(statement), "Everything he said, oldest first"),
       .required(
         "standing",
         .array(
@@ -234,7 +235,8 @@ public struct PreferenceResources: Sendable {
       return .string("\(two(minutes / 60)):\(two(minutes % 60))")
     }
     var object = JSONObject([
-      .init(name: "id", value: .text(record.id)), .init(name: "channel", value: .optional(record.quiet.channel?.rawValue)),
+      .init(name: "id", value: .text(record.id)),
+      .init(name: "channel", value: .optional(record.quiet.channel?.rawValue)),
     ])
     switch record.quiet.time {
     case .daily(let window):
@@ -273,7 +275,8 @@ public struct PreferenceResources: Sendable {
   private var addQuiet: Route {
     Route(
       "addDoNotDisturb", .post, "\(Self.base)/do-not-disturb",
-      summary: "Hours of the day on his own wall clock (`from`, `to`, `days`), or a stretch of time (`from_at`, `to_at`)",
+      summary:
+        "Hours of the day on his own wall clock (`from`, `to`, `days`), or a stretch of time (`from_at`, `to_at`)",
       tag: Self.tag, access: Self.writers, parameters: [Self.number],
       body: .init(
         .input(
@@ -409,7 +412,9 @@ public struct PreferenceResources: Sendable {
       let id: StopID = try call.path("id")
       return try await database.act(call) { transaction, actor in
         let number = try known(call, transaction)
-        guard try transaction.liftLegalStop(id, of: number, actor: actor, at: call.now) else { throw Problem(.notFound) }
+        guard try transaction.liftLegalStop(id, of: number, actor: actor, at: call.now) else {
+          throw Problem(.notFound)
+        }
         try transaction.audit("legal_stop.lift", id, customer: number, by: actor, at: call.now)
         return .empty()
       }
@@ -483,7 +488,9 @@ public struct PreferenceResources: Sendable {
     Route(
       "listHousehold", .get, "/v1/households/{household}/customers", summary: "Who lives in a household",
       tag: Self.tag, access: Self.readers, parameters: [.path("household", .string(minimum: 1, maximum: 64))],
-      answers: [.json(.output(.required("items", .array(.output(.required("customer_no", .string()))))), "At most 1,000")]
+      answers: [
+        .json(.output(.required("items", .array(.output(.required("customer_no", .string()))))), "At most 1,000")
+      ]
     ) { call in
       let name = call.text("household") ?? ""
       return try await database.look(call, purpose: "preferences") { connection in

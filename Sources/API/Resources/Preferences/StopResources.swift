@@ -105,7 +105,8 @@ extension PreferenceResources {
         let on = try transaction.setRegister(listed, isListed: true, at: call.now)
         let off = try transaction.setRegister(delisted, isListed: false, at: call.now)
         try transaction.audit(
-          "register.put", "do-not-call", after: ["listed": .count(on), "delisted": .count(off)], by: actor, at: call.now)
+          "register.put", "do-not-call", after: ["listed": .count(on), "delisted": .count(off)], by: actor, at: call.now
+        )
         return .json([
           "listed": .count(on), "delisted": .count(off), "refused": .array(unread.map { .string($0) }),
         ])

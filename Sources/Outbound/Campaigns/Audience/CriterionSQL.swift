@@ -20,7 +20,8 @@ extension Criterion {
     switch self {
     case .all(let parts): return joined(parts, " AND ", &parameters, now)
     case .any(let parts): return joined(parts, " OR ", &parameters, now)
-    case .not(let part): return "(NOT coalesce(\(part.condition(&parameters, at: now)), {{sqlite:0}}{{postgres:false}}))"
+    case .not(let part):
+      return "(NOT coalesce(\(part.condition(&parameters, at: now)), {{sqlite:0}}{{postgres:false}}))"
     case .attribute(let attribute, let comparison, let values):
       return Self.attribute(attribute, comparison, values, &parameters)
     case .age(let comparison, let years): return Self.age(comparison, years, &parameters, now)
