@@ -128,7 +128,10 @@ let package = Package(
     // Figures: a program of its own, never timed tests.
     .executableTarget(
       name: "liaison-bench",
-      dependencies: ["Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, logging,
+        nioCore, nioHTTP1,
+      ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(

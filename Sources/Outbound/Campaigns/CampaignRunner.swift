@@ -21,7 +21,7 @@ public final class CampaignRunner: Sendable {
     public init() {}
   }
 
-  private let database: Database
+  let database: Database
   private let zones: ZoneCatalog
   private let profile: @Sendable () -> PurposeProfile
   private let links: Set<OutboundChannel>?
@@ -48,6 +48,11 @@ public final class CampaignRunner: Sendable {
     self.logger = logger
     self.options = options
   }
+
+  var profileInForce: PurposeProfile { profile() }
+  /// The channels in the order the profile in force names them.
+  public var channelOrder: [OutboundChannel] { profile().channels }
+  var zoneCatalog: ZoneCatalog { zones }
 
   /// Runs until cancelled.
   public func run() async {

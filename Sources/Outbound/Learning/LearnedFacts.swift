@@ -66,6 +66,30 @@ extension Connection {
   }
 }
 
+extension Connection {
+  /// Replays the tries of the customers reached last, with segment rates from the older half of them.
+  public func backTest(sample: Int, order: [OutboundChannel], at time: Timestamp) throws -> (
+    test: BackTest, customers: Int
+  ) {
+    let since = time - .seconds(5 * 366 * 86_400)
+    let customers = try query(
+      "SELECT customer_no FROM contact_profile WHERE touched_at IS NOT NULL ORDER BY touched_at DESC LIMIT $1",
+      [SQLValue(sample)]
+    ).map { try trials(of: $0.parsed("customer_no"), since: since) }
+    let all = customers.flatMap(\.self).sorted { $0.at < $1.at }
+    let middle = all.isEmpty ? time : all[all.count / 2].at
+    var segments: [OutboundChannel: SegmentRate] = [:]
+    for channel in Set(all.map(\.channel)) {
+      let records = customers.map { trials in
+        let old = trials.filter { $0.channel == channel && $0.at < middle }
+        return (successes: Double(old.count { $0.succeeded }), tries: Double(old.count))
+      }
+      segments[channel] = SegmentRate(of: records)
+    }
+    return (BackTest(of: customers, with: ChannelLearning(), segments: segments, order: order), customers.count)
+  }
+}
+
 extension WriteTransaction {
   /// Renews what was learned of one customer; nothing under no-profiling, and then what was known is forgotten.
   public func learn(

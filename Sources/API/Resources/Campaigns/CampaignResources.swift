@@ -17,7 +17,7 @@ public struct CampaignResources: Sendable {
 
   public var routes: [Route] {
     [
-      create, list, get, edit, check, dryRun, preview, progress, results, export, explain, audience,
+      create, list, get, edit, check, dryRun, preview, progress, results, export, explain, audience, backTest,
       act(.approve, "A second person stands for it; who wrote it or changed it last cannot"),
       act(.pause, "Nothing of it is claimed from now on; what is on its way ends"),
       act(.resume, "It goes on: nobody is skipped, nobody reached twice"),
@@ -366,6 +366,35 @@ public struct CampaignResources: Sendable {
           ]), seen: [Sight(customer: number, subject: campaign.id.description)]
         )
       }
+    }
+  }
+
+  private var backTest: Route {
+    let hits = Schema.output(.required("tried", .integer()), .required("succeeded", .integer()))
+    return Route(
+      "backTestLearning", .get, "/v1/learning/back-test",
+      summary: "Whether learning which channel customers answer would have helped", tag: Self.tag,
+      access: .roles(.marketing, .supervisor, .auditor),
+      parameters: [.query("sample", .integer(minimum: 1, maximum: 20_000), "Customers; 2,000 if not given")],
+      answers: [
+        .json(
+          .output(
+            .required("customers", .integer()), .required("trials", .integer()), .required("learned_error", .number),
+            .required("segment_error", .number), .required("learned_choice", hits), .required("order_choice", hits)),
+          "What the replay found")
+      ]
+    ) { call in
+      let sample = Int(call.integer("sample") ?? 2_000)
+      let order = runner.channelOrder
+      let found = try await database.look(.bulk) { try $0.backTest(sample: sample, order: order, at: call.now) }
+      func json(_ hits: BackTest.Hits) -> JSONValue {
+        ["tried": .count(hits.tried), "succeeded": .count(hits.succeeded)]
+      }
+      return .json([
+        "customers": .count(found.customers), "trials": .count(found.test.trials),
+        "learned_error": .number(found.test.learnedError), "segment_error": .number(found.test.segmentError),
+        "learned_choice": json(found.test.learnedChoice), "order_choice": json(found.test.orderChoice),
+      ])
     }
   }
 
