@@ -83,6 +83,8 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case preferenceRecorded = "preference.recorded"
   case addressStopped = "address.stopped"
   case killSwitchSet = "kill_switch.set"
+  case campaignChanged = "campaign.changed"
+  case campaignProgress = "campaign.progress"
   case reportArrived = "delivery_report.arrived"
 
   /// What an agent's screen reacts to; streams of agents carry these alone.

@@ -55,6 +55,7 @@ extension Importer.Kind {
     case .contactPoints: ["customer_no", "kind", "value"]
     case .groups: ["code", "customer_no"]
     case .relations: ["customer_no", "customer_no_r", "relation"]
+    case .preferences: ["customer_no", "channel", "purpose", "verdict", "evidence_reference"]
     }
   }
 
@@ -112,12 +113,55 @@ extension Importer.Kind {
         $0.other == other && $0.relation == relation.relation
       }
       try transaction.upsert(relation)
+    case .preferences: isNew = try applyPreference(customer, fields, transaction, actor, time)
     }
     try transaction.audit(
       AuditEntry(
         at: time, actor: actor.label, role: actor.role, act: "import.\(rawValue)", subject: customer.description,
         customerNo: customer))
     return isNew
+  }
+
+  /// What another system of the bank knows a customer to have said. An import's word is the weakest: it can refuse, but
+  /// takes back nothing he said to an agent or himself. The same row again adds nothing.
+  private func applyPreference(
+    _ customer: CustomerNumber, _ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor,
+    _ time: Timestamp
+  ) throws -> Bool {
+    func name(_ column: String) throws -> String? {
+      let text = try fields.required(column, maximum: 64)
+      if text == "*" { return nil }
+      guard text.utf8.allSatisfy({ (0x61...0x7a).contains($0) || $0 == 0x5f || (0x30...0x39).contains($0) }) else {
+        throw ImportFault(.badValue, column)
+      }
+      return text
+    }
+    guard let verdict: ChannelPreference.Verdict = try fields.word("verdict") else {
+      throw ImportFault(.missingValue, "verdict")
+    }
+    let rank: Int = try fields.parsed("rank") ?? 1
+    guard (1...9).contains(rank) else { throw ImportFault(.badValue, "rank") }
+    let since = try fields.time("effective_at") ?? time
+    guard since <= time else { throw ImportFault(.badValue, "effective_at") }
+    let until = try fields.time("valid_until")
+    if let until, until <= since { throw ImportFault(.badValue, "valid_until") }
+    let preference = ChannelPreference(
+      channel: try name("channel").map(OutboundChannel.init(rawValue:)),
+      purpose: try name("purpose").map(Purpose.init(rawValue:)), verdict: verdict, rank: rank, effectiveAt: since,
+      validUntil: until, source: .import)
+    let reference = try fields.required("evidence_reference", maximum: 500)
+    let isKnown = try transaction.preferenceRecords(of: customer).contains {
+      $0.preference == preference && $0.evidence.reference == reference
+    }
+    if isKnown { return false }
+    let evidence = ConsentEvidence(
+      id: EvidenceID(at: time), kind: try fields.word("evidence_kind") ?? .paper, reference: reference,
+      capturedAt: since,
+      capturedBy: actor.label)
+    try transaction.record(
+      preference, id: PreferenceID(at: time), of: customer, evidence: evidence,
+      policyVersion: fields.text("policy_version") ?? "import", actor: actor, at: time)
+    return true
   }
 
   private func applyCustomer(

@@ -53,7 +53,7 @@ public struct Importer: Sendable {
   public enum Kind: String, Sendable, Hashable, CaseIterable {
     case customers, accounts
     case contactPoints = "contact-points"
-    case groups, relations
+    case groups, relations, preferences
   }
   public static let batch = 50
   public static let maximumRefusals = 10_000

@@ -112,6 +112,10 @@ struct Daemon {
         database: database, bodies: bodies, cursors: cursors, links: channels.flatMap(\.outbound),
         profile: { parameters.purposes }, templates: { parameters.templates }
       ).routes
+    let proactive = ProactiveRooms(
+      configuration.preferences, database: database, secrets: secrets, cursors: cursors, parameters: parameters,
+      channels: channels, now: now, logger: logger)
+    routes += proactive.routes
     routes += ImportResources(importer: Importer(database: database, now: now)).routes
     routes += ContentResources(database: database, bodies: bodies).routes
     routes +=
@@ -139,7 +143,7 @@ struct Daemon {
     let forms = try listener(
       "public", configuration.publicListener,
       site: Site(
-        mounts: channels.flatMap(\.publicMounts),
+        mounts: channels.flatMap(\.publicMounts) + proactive.publicMounts,
         limiter: configuration.publicListener.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, logsRemoteAddress: false, clock: now), ready, onAnswered: whenAnswered)
@@ -187,6 +191,7 @@ struct Daemon {
       } onShutdown: {
         dispatcher.beginDrain()
       })
+    services.append(proactive.service)
     services.append(
       Running("health") {
         await health.run()
