@@ -109,7 +109,7 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix],
+      name: "Demo", dependencies: ["ContactModel", "Channels", "Fax", "SMS", nioCore, nioPosix],
       swiftSettings: strict),
 
     // The program.
@@ -128,7 +128,10 @@ let package = Package(
     // Figures: a program of its own, never timed tests.
     .executableTarget(
       name: "liaison-bench",
-      dependencies: ["Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, logging,
+        nioCore, nioHTTP1,
+      ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(
@@ -154,14 +157,16 @@ let package = Package(
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(
-      name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
+      name: "IntakeTests",
+      dependencies: ["Intake", "Customers", "Desk", "Store", "ContactModel", "Channels", "Telephony", logging],
       swiftSettings: strict),
     .testTarget(
       name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Demo", "SMS", "Intake", "Store", "ContactModel", "Channels", "WebForms",
+        "liaison", "LiaisonForTests", "API", "Demo", "SMS", "Intake", "Outbound", "Store", "ContactModel", "Channels",
+        "Email", "WebForms",
         asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
       ],
       swiftSettings: strict),
@@ -180,8 +185,9 @@ let package = Package(
     .testTarget(
       name: "APITests",
       dependencies: [
-        "API", "Channels", "ContactModel", "Customers", "Desk", "Intake", "Outbound", "Store", "PostgresForTests",
-        asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
+        "API", "Channels", "ContactModel", "Customers", "Demo", "Desk", "Intake", "Outbound", "Store", "Telephony",
+        "PostgresForTests", asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix,
+        nioHTTP1, nioSSL,
       ],
       swiftSettings: strict),
     .testTarget(
@@ -191,7 +197,8 @@ let package = Package(
       name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
-      name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
+      name: "FaxTests",
+      dependencies: ["Fax", "Demo", "LiaisonForTests", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
       path: "adapters/fax/Tests", exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "EmailTests",

@@ -25,6 +25,11 @@ public struct Claim: Hashable, Sendable, Codable {
     case text
     /// An agent took it down.
     case agent
+    /// Whoever owns the line or machine has set it there: a fax's TSI, a displayed caller name. Agreement counts less,
+    /// disagreement not at all.
+    case device
+    /// Read from a picture by a program: a hint to whom to ask, never one of two proofs.
+    case recognised
   }
   public var fact: Fact
   /// As given, trimmed, never empty; of phones and mailboxes the canonical form where one can be made, as in `Address`.

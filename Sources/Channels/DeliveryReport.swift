@@ -20,17 +20,31 @@ public struct DeliveryReport: Hashable, Sendable, Codable {
   public var condemnsAddress: Bool
   /// When it happened according to the peer; nil if it does not say.
   public var happenedAt: Timestamp?
+  /// What may be done about one that is surely not delivered; nil: it counts as sent, whatever became of it.
+  public var remedy: Remedy?
+
+  /// Given only where nothing of the dispatch can have reached its recipient: a busy line, nobody who answered.
+  public struct Remedy: Hashable, Sendable, Codable {
+    /// The same may be tried again; false: it would fail again, and only another channel can help.
+    public var sameChannel: Bool
+    /// Not before so many seconds.
+    public var afterSeconds: Int
+    public init(sameChannel: Bool, afterSeconds: Int = 0) {
+      self.sameChannel = sameChannel
+      self.afterSeconds = afterSeconds
+    }
+  }
 
   /// `peerID` is written so that it also reads back from snake case.
   private enum CodingKeys: String, CodingKey {
     case wireIdentity
     case peerID = "peerId"
-    case recipient, state, fault, condemnsAddress, happenedAt
+    case recipient, state, fault, condemnsAddress, happenedAt, remedy
   }
 
   public init(
     wireIdentity: String?, peerID: String?, recipient: Address?, state: State, fault: Fault? = nil,
-    condemnsAddress: Bool = false, happenedAt: Timestamp? = nil
+    condemnsAddress: Bool = false, happenedAt: Timestamp? = nil, remedy: Remedy? = nil
   ) {
     self.wireIdentity = wireIdentity
     self.peerID = peerID
@@ -39,5 +53,6 @@ public struct DeliveryReport: Hashable, Sendable, Codable {
     self.fault = fault
     self.condemnsAddress = condemnsAddress
     self.happenedAt = happenedAt
+    self.remedy = remedy
   }
 }

@@ -108,6 +108,16 @@ enum TieWeights {
   /// An identifier's bits hold log₂ N, which the prior takes away again; so nothing is clipped below that of the largest bank.
   static let clip = -12.0...34.0
 
+  /// Taken from an agreement that rests on what a device says of itself, or on what was read from a picture, so that
+  /// both give way to what the network delivered, and the second to the first.
+  static func discount(_ source: Claim.Source) -> Double {
+    switch source {
+    case .wire, .keyed, .field, .text, .agent: return 0
+    case .device: return 3
+    case .recognised: return 7
+    }
+  }
+
   /// ε: how many *other* customers an address of this kind turns up with.
   static func strayHolders(_ kind: Address.Kind) -> Double {
     switch kind {
@@ -130,7 +140,7 @@ private struct Scored {
   }
   /// The number is counted once however often it is quoted; the name alone is no second kind.
   var hasTwoKinds: Bool {
-    let agreeing = Set(terms.filter { $0.level == .agree && $0.bits > 0 }.map(\.field))
+    let agreeing = Set(terms.filter { $0.level == .agree && $0.bits > 0 && $0.source != .recognised }.map(\.field))
     let numbers = agreeing.intersection(["customer_no", "identity_no", "account_no", "birth_date"])
     return numbers.count >= 2 || (!numbers.isEmpty && !agreeing.isDisjoint(with: ["phone", "email", "fax", "address"]))
   }
@@ -147,6 +157,10 @@ private func terms(
     // Of one field the first agreement and the first contradiction count, so that nothing is weighed twice and no
     // contradiction hides behind an agreement.
     guard !out.contains(where: { $0.field == field && $0.level == level }) else { return }
+    // What a machine was told or has misread contradicts nothing.
+    let discount = TieWeights.discount(source)
+    if discount > 0, level == .disagree { return }
+    let bits = bits > 0 ? max(0, bits - discount) : bits
     let clipped = min(max(bits, TieWeights.clip.lowerBound), TieWeights.clip.upperBound)
     out.append(.init(field: field, level: level, source: source, holders: holders, bits: clipped))
   }

@@ -13,6 +13,8 @@ public enum DemoBank {
     public var phone: String
     public var email: String
     public var account: String
+    /// Of every fourth customer.
+    public var fax: String?
   }
 
   public static let agents: [(id: AgentID, name: String, device: String)] = [
@@ -47,7 +49,8 @@ public enum DemoBank {
         customerNo: CustomerNumber(String(number))!, type: Code("retail")!, level: level, name: name,
         language: isChinese ? "zh-Hans" : "en", manager: level == 1 ? agents[number % agents.count].id : nil),
       identityNo: stem + checkDigit(stem), birthDate: "\(year)-\(month)-\(day)", phone: mobile,
-      email: "c\(number)@mail.example", account: "6299\(String(100_000_000_000 + number * 7_919))")
+      email: "c\(number)@mail.example", account: "6299\(String(100_000_000_000 + number * 7_919))",
+      fax: number % 4 == 0 ? "+86105\(String(5_000_000 + number % 1_000_000))" : nil)
   }
 
   /// GB 11643: ISO 7064 MOD 11-2.

@@ -80,6 +80,23 @@ private let zones: [ZoneCase] = [
     #expect(decision.customerNo?.description == example.customer)
   }
 
+  @Test func `what a device says of itself contradicts nothing, and what was read from a picture proves nothing`() {
+    let other = holder("2", name: "李静", holding: [])
+    let named = phoneClaim([Claim(.name, "Li Wei", source: .device)])
+    #expect(decide(named, facts([holder("1")])).terms.allSatisfy { $0.level == .agree })
+    // His own number on the page: still to be confirmed. Another's: he is shown too, behind the one who called.
+    let own = decide(phoneClaim([Claim(.customerNo, "1", source: .recognised)]), facts([holder("1")]))
+    #expect(own.zone == .fuzzy && own.customerNo?.description == "1")
+    let both = decide(phoneClaim([Claim(.customerNo, "2", source: .recognised)]), facts([holder("1"), other]))
+    #expect(both.zone == .fuzzy && both.customerNo == nil)
+    #expect(both.candidates.map(\.customerNo.description) == ["1", "2"])
+    // Alone it proposes, and what it misreads proposes nobody.
+    let alone = TieEvidence(from: nil, claims: [Claim(.customerNo, "2", source: .recognised)])
+    #expect(decide(alone, facts([other])).zone == .fuzzy)
+    // A number given to one customer alone, and his telephone: that is he.
+    #expect(decide(phoneClaim([Claim(.customerNo, "1", source: .wire)]), facts([holder("1")])).zone == .satisfied)
+  }
+
   @Test(arguments: [1, 1_000, 100_000, 10_000_000])
   func `an address and a customer number satisfy in a bank of any size`(
     customers: Int

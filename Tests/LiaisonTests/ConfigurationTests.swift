@@ -119,7 +119,7 @@ private let root = URL(fileURLWithPath: TestBank.shippedParameters).deletingLast
   {
     let text = try String(contentsOf: root.appendingPathComponent("config/liaison.yaml"), encoding: .utf8)
     // The example itself, as somebody would take it over: without the marks of its comment.
-    let lines = text.split(separator: "\n").map(String.init)
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     let start = try #require(lines.firstIndex { $0.hasPrefix("  # - kind: email") })
     let secret = NSTemporaryDirectory() + "liaison-secret-" + UUID().uuidString
     try "hush".write(toFile: secret, atomically: true, encoding: .utf8)
@@ -155,5 +155,41 @@ private let root = URL(fileURLWithPath: TestBank.shippedParameters).deletingLast
     let found = problems(least + "channels: [\(channel)]\n").map(\.text)
     let wanted = says.replacing("[]", with: "")
     #expect(found.contains { $0.contains(wanted) }, "\(found)")
+  }
+
+  @Test func `every key of a fax channel stands in the shipped wiring, commented out, and in the page of keys`() throws
+  {
+    let text = try String(contentsOf: root.appendingPathComponent("config/liaison.yaml"), encoding: .utf8)
+    let lines = text.split(separator: "\n").map(String.init)
+    let start = try #require(lines.firstIndex { $0.hasPrefix("  # - kind: fax") })
+    let example = lines[start...].prefix { $0 == lines[start] || $0.hasPrefix("  #   ") }
+      .map { "  " + $0.dropFirst(4) }.joined(separator: "\n")
+      .replacing(try Regex("\\{file: [^}]*\\}"), with: "{env: HUSH}")
+    let yaml = least + "channels:\n" + example + "\n"
+    let (configuration, paths) = try Configuration.read(yaml, file: "liaison.yaml", environment: ["HUSH": "hush"])
+    #expect(configuration.channels.first?.wiring is FaxWiring)
+    let page = try String(contentsOf: root.appendingPathComponent("config/README.md"), encoding: .utf8)
+    for path in paths.sorted() {
+      let key = path.split(separator: ".").last.map(String.init) ?? path
+      #expect(example.contains("\(key):") || text.contains("\(key):"), "config/liaison.yaml has no \(path)")
+      #expect(page.contains("`\(path)`"), "config/README.md has no \(path)")
+    }
+  }
+
+  @Test(arguments: [
+    ("{kind: fax, name: f}", "at least one HylaFAX server"),
+    ("{kind: fax, name: f, servers: [{name: A, host: h, user: u}]}", "A is no server name"),
+    ("{kind: fax, name: f, servers: [{name: a, host: h, user: u}, {name: a, host: i, user: u}]}", "have one name"),
+    ("{kind: fax, name: f, servers: [{name: a, host: h, user: u, password: x}]}", "does not stand in this file"),
+    ("{kind: fax, name: f, servers: [{name: a, host: h, user: u}], dial_rules: [x=1]}", "x=1 is no rule"),
+    ("{kind: fax, name: f, servers: [{name: a, host: h, user: u}], call_ids: [colour]}", "colour is none of"),
+    (
+      "{kind: fax, name: f, servers: [{name: a, host: h, user: u}], lines: [{number: \"1\", category: a b}]}",
+      "a b is no code"
+    ),
+  ])
+  func `a wrong fax channel is told with its reason`(entry: String, says: String) {
+    let found = problems(least + "channels: [\(entry)]\n")
+    #expect(found.contains { $0.text.contains(says) }, "\(found)")
   }
 }

@@ -29,6 +29,29 @@ private final class Subject {
     return attempt
   }
 
+  @Test func `a proof that nothing reached him frees the job, also after the peer had taken it`() {
+    let busy = DeliveryReport(
+      wireIdentity: "w", peerID: "p", recipient: nil, state: .undelivered, fault: Fault(.recipientBusy, text: "busy"),
+      remedy: .init(sameChannel: true, afterSeconds: 180))
+    let freed: [Attempt.Effect] = [
+      .releaseCaps, .freeJob(sameChannel: true, fault: busy.fault, notBefore: .seconds(180)),
+    ]
+    let accepted = Submission.accepted(Receipt(peerID: "p", at: Timestamp(seconds: 1)))
+    var attempt = Attempt(state: .accepted, wireIdentity: "w", peerID: "p")
+    #expect(attempt.learn(.reported(busy)) == freed)
+    #expect(attempt.state == .rejected)
+    #expect(attempt.learn(.reported(busy)) == [])
+    // The report was faster than the answer it is about: no contradiction.
+    var early = Attempt(state: .handing, wireIdentity: "w")
+    #expect(early.learn(.reported(busy)) == freed)
+    #expect(early.learn(.submitted(accepted)) == [])
+    #expect(early.state == .rejected)
+    // What is known to have arrived stays so.
+    var delivered = Attempt(state: .delivered, wireIdentity: "w", peerID: "p")
+    #expect(delivered.learn(.reported(busy)) == [])
+    #expect(delivered.state == .delivered)
+  }
+
   @Test func `an attempt that goes well`() {
     let attempt = Subject(Attempt())
     #expect(attempt.learn(.reserved) == [.reserveCaps])

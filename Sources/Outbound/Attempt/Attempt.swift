@@ -6,6 +6,7 @@ import Channels
 /// planned → reserved → handing → accepted → delivered | undelivered | expired
 ///              │          ├→ rejected (proved unsent) ─ releases the cap ─→ the job is free again
 ///              │          └→ in doubt ─ inquire ─→ accepted | rejected | unknown for good
+///              │             accepted ─ a report that proves that nothing reached him ─→ rejected
 ///              └→ released (paused, or the decision changed before the hand-over)
 /// ```
 /// `handing` is committed with the wire identity before the first byte leaves; so whatever is found `handing` at a start
@@ -161,6 +162,8 @@ public struct Attempt: Hashable, Sendable {
       return become(.accepted, [.settleJob(.accepted)])
     // Late, but a proof: it was never sent.
     case (.unknownFinal, .rejected), (.unknownFinal, .deferred): return take(submission)
+    // It was taken over and has been reported undelivered before this answer was settled.
+    case (.rejected, .accepted(let receipt)) where receipt.peerID != nil && receipt.peerID == peerID: return []
     case (.rejected, .accepted), (.released, .accepted): return contradict(.accepted)
     default: return []
     }
@@ -177,6 +180,16 @@ public struct Attempt: Hashable, Sendable {
       case .expired: .expired
       case .unknown: .unknownFinal
       }
+    // A proof that nothing reached the customer frees the job even after the peer had taken it: a fax line was busy.
+    if report.state == .undelivered, let remedy = report.remedy {
+      switch state {
+      case .handing, .inDoubt, .accepted, .unknownFinal:
+        let free = Effect.freeJob(
+          sameChannel: remedy.sameChannel, fault: report.fault, notBefore: .seconds(remedy.afterSeconds))
+        return become(.rejected, [.releaseCaps, free] + condemned)
+      case .planned, .reserved, .released, .rejected, .delivered, .undelivered, .expired: return condemned
+      }
+    }
     switch state {
     case .planned, .reserved:
       // Nothing has left: the report is about something else.

@@ -91,7 +91,11 @@ extension WriteTransaction {
   private func freeJob(
     of record: AttemptRecord, sameChannel: Bool, fault: Fault?, peerWish: Duration?, at time: Timestamp
   ) throws {
-    guard var job = try proactiveJob(record.job), job.state == .active || job.state == .unknown else { return }
+    guard var job = try proactiveJob(record.job) else { return }
+    // Done only in so far as the peer had taken this attempt, of which it now says that nothing reached anybody.
+    let wasTaken = job.state == .done && record.machine.state == .accepted
+    guard job.state == .active || job.state == .unknown || wasTaken else { return }
+    if wasTaken, let contact = record.contact { try setDisposition(fault?.code.rawValue ?? "undelivered", of: contact) }
     job.state = .planned
     job.nextAt = time
     var generator = SystemRandomNumberGenerator()
@@ -139,7 +143,22 @@ extension WriteTransaction {
     }
     job.reason = state.rawValue
     try update(job, at: time)
-    if record.contact == nil { try showContact(of: record, job, machine, at: time) }
+    if record.contact == nil, let earlier = try attempts(of: job.id).last(where: { $0.contact != nil })?.contact {
+      // One contact however often it is tried.
+      try execute("UPDATE attempt SET contact_id = $2 WHERE attempt_id = $1", [.id(record.id), .id(earlier)])
+      try setDisposition(state.rawValue, of: earlier)
+    } else if let contact = record.contact {
+      try setDisposition(state.rawValue, of: contact)
+    } else {
+      try showContact(of: record, job, machine, at: time)
+    }
+  }
+
+  /// What became of what was taken, as reports tell it.
+  private func setDisposition(_ word: String, of contact: ContactID) throws {
+    try execute(
+      "UPDATE contact SET disposition = $2, version = version + 1 WHERE contact_id = $1 AND disposition <> $2",
+      [.id(contact), .text(word)])
   }
 
   /// Something thought unsent was sent: whatever was planned in its place must not go.

@@ -4,6 +4,8 @@ enum ChannelKinds {
     "webform": WebFormWiring.self,
     "sms": SMSWiring.self,
     "email": EmailWiring.self,
+    "fax": FaxWiring.self,
+    "telephony": TelephonyWiring.self,
   ]
 
   static var names: [String] { all.map(\.key) }

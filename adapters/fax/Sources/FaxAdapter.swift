@@ -80,6 +80,9 @@ public final class FaxAdapter: ChannelAdapter {
     guard let number = FaxJob.dialable(dispatch.to.canonical) ?? FaxJob.dialable(dispatch.to.raw) else {
       return .rejected(Fault(.badAddress, text: "not a number that may be dialled"))
     }
+    guard let dialled = FaxJob.dialable(DialRule.apply(configuration.dialRules, to: number)) else {
+      return .rejected(Fault(.badAddress, text: "the dial rules leave nothing that may be dialled"))
+    }
     let now = clock()
     let lifetime = dispatch.expires.map { $0 - now } ?? configuration.lifetime
     guard lifetime > .zero else { return .rejected(Fault(.expired, text: "expired before it was submitted")) }
@@ -100,7 +103,8 @@ public final class FaxAdapter: ChannelAdapter {
     for watch in order(for: dispatch.attempt) {
       let server = watch.server
       let job = FaxJob(
-        number: number, tag: dispatch.wireIdentity, pages: document.pages, isFine: document.isFine, lifetime: lifetime,
+        number: dialled, external: number, tag: dispatch.wireIdentity, pages: document.pages, isFine: document.isFine,
+        lifetime: lifetime,
         dials: configuration.dials, tries: configuration.tries, modem: options["fax.modem"] ?? server.modem,
         sender: configuration.documents.senderName.isEmpty ? nil : configuration.documents.senderName,
         headerLine: options["fax.header"])

@@ -2,6 +2,7 @@ import ChannelConformance
 import Channels
 import Foundation
 import Glibc
+import LiaisonForTests
 import Logging
 import NIOPosix
 import Synchronization

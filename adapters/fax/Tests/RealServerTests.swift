@@ -1,5 +1,6 @@
 import Channels
 import Foundation
+import LiaisonForTests
 import NIOPosix
 import Testing
 

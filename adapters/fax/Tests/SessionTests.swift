@@ -234,12 +234,45 @@ private struct Script {
     let pages = try fingerprints("loss-report-zh-g3-std-2p.tif")
     var recent = RecentFaxes()
     let start = Timestamp(seconds: 1_000_000)
-    #expect(recent.note("a", sender: "+861", at: start, pages: pages) == nil)
+    #expect(recent.note("a", sender: "+861", at: start, pages: pages).repeats == nil)
     #expect(
-      recent.note("b", sender: "+861", at: start + .seconds(60), pages: [pages[1]])
+      recent.note("b", sender: "+861", at: start + .seconds(60), pages: [pages[1]]).repeats
         == RecentFaxes.Repeat(wireKey: "a", pages: [1]))
-    #expect(recent.note("c", sender: "+862", at: start + .seconds(60), pages: pages) == nil)
-    #expect(recent.note("d", sender: nil, at: start + .seconds(60), pages: pages) == nil)
-    #expect(recent.note("e", sender: "+861", at: start + .seconds(200_000), pages: pages) == nil)
+    #expect(recent.note("c", sender: "+862", at: start + .seconds(60), pages: pages).repeats == nil)
+    #expect(recent.note("d", sender: nil, at: start + .seconds(60), pages: pages).repeats == nil)
+    // He sends on where a call broke; a quarter of an hour later it is a fax of its own.
+    let cut = recent.note("cut", sender: "+863", at: start, pages: [pages[0]], isCut: true)
+    #expect(cut.repeats == nil && cut.continues == nil)
+    let rest = recent.note("rest", sender: "+863", at: start + .seconds(120), pages: [pages[1]])
+    #expect(rest.repeats == nil && rest.continues == "cut")
+    #expect(recent.note("e", sender: "+861", at: start + .seconds(200_000), pages: pages).repeats == nil)
+  }
+}
+
+@Suite struct RemedyTests {
+  @Test(
+    arguments: [
+      (JobOutcome.busy, DeliveryReport.Remedy(sameChannel: true, afterSeconds: 180)),
+      (.noAnswer, .init(sameChannel: true, afterSeconds: 300)), (.failed, .init(sameChannel: true, afterSeconds: 60)),
+      (.cut(after: 0, of: 2), .init(sameChannel: true, afterSeconds: 60)), (.person, .init(sameChannel: false)),
+      (.notAFax, .init(sameChannel: false)), (.rejected, .init(sameChannel: false)),
+      (.badDocument, .init(sameChannel: false)), (.refused, .init(sameChannel: false)), (.cut(after: 1, of: 2), nil),
+      (.lastPageInDoubt(of: 1), nil), (.killed, nil), (.expired, nil), (.delivered(pages: 1), nil),
+      (.incomplete(pages: 1, of: 2), nil),
+    ] as [(JobOutcome, DeliveryReport.Remedy?)])
+  func `only what surely reached nobody is tried again`(outcome: JobOutcome, remedy: DeliveryReport.Remedy?) {
+    let report = outcome.report(wireIdentity: "w", peerID: "p", recipient: nil, status: "", happenedAt: nil)
+    #expect(report.remedy == remedy)
+  }
+}
+
+@Suite struct DialRuleTests {
+  @Test func `the first rule that fits makes the number that is dialled`() throws {
+    let rules = try ["+8610=", "+86=0", "+=00"].map { try #require(DialRule($0)) }
+    #expect(DialRule.apply(rules, to: "+861055550199") == "55550199")
+    #expect(DialRule.apply(rules, to: "+862055550199") == "02055550199")
+    #expect(DialRule.apply(rules, to: "+41445550199") == "0041445550199")
+    #expect(DialRule.apply([], to: "+861055550199") == "+861055550199")
+    for wrong in ["", "+86", "=0", "+86=abc", "86w=0"] { #expect(DialRule(wrong) == nil, "\(wrong)") }
   }
 }

@@ -225,6 +225,7 @@ actor ServerWatch {
     let seen = firstSeen[row.file] ?? clock()
     firstSeen[row.file] = seen
     guard !row.isReceiving else { return }
+    if await isKept(key) { return try await recall(row, key, session) }
     // How it ended is known from hook or journal a moment after the file is there.
     let told = notices[row.file] != nil || journal[row.file] != nil
     if !told, clock() < seen + configuration.receiveGrace {
@@ -240,7 +241,8 @@ actor ServerWatch {
     }
     let fax = ReceivedFax(
       server: server.name, row: row, bytes: bytes, notice: notices[row.file], journal: journal[row.file],
-      order: configuration.callIDs, plan: configuration.plan, receivedAt: clock())
+      order: configuration.callIDs, plan: configuration.plan, lines: configuration.lines,
+      language: configuration.language, receivedAt: clock())
     let arrival =
       isTooLarge ? fax.tooLarge(configuration.channel, configuration.maximumBytes) : try await read(fax, key)
     switch await accept(arrival) {
@@ -265,6 +267,38 @@ actor ServerWatch {
     }
   }
 
+  private func isKept(_ key: String) async -> Bool { await configuration.isKept?(key) ?? false }
+
+  /// A fax that an earlier run has stored: not read again, only remembered, if it is of the last day, for what may repeat
+  /// it.
+  private func recall(_ row: ReceivedRow, _ key: String, _ session: ServerSession) async throws {
+    takenFaxes.insert(key)
+    notices[row.file] = nil
+    answer(row.file, .stored)
+    let isTooLarge = row.bytes.map { $0 > configuration.maximumBytes } ?? false
+    if isTooLarge { return }
+    if let time = ReceivedFax.time(row), time > clock() - RecentFaxes.span {
+      let bytes = try await session.retrieve(row.file, limit: configuration.maximumBytes)
+      let fax = ReceivedFax(
+        server: server.name, row: row, bytes: bytes, notice: nil, journal: journal[row.file],
+        order: configuration.callIDs, plan: configuration.plan, receivedAt: clock())
+      let configuration = configuration
+      let reading = try await work.runIfActive {
+        var limits = TIFFLimits()
+        limits.bytes = configuration.maximumBytes
+        return FaxReading(bytes, limits: limits, order: configuration.callIDs)
+      }
+      let sender = fax.origin(reading).caller ?? fax.origin(reading).tsi
+      _ = recent.note(
+        key, sender: sender.map { configuration.plan.faxAddress($0).canonical }, at: time,
+        pages: reading.pages.compactMap(\.fingerprint), isCut: fax.isComplete == false || !reading.isWhole)
+    }
+    if configuration.deleteReceived {
+      try await session.deleteReceived(row.file)
+      takenFaxes.remove(key)
+    }
+  }
+
   /// Pages, previews and text, on a thread of its own.
   private func read(_ fax: ReceivedFax, _ key: String) async throws -> Arrival {
     let configuration = configuration
@@ -273,9 +307,11 @@ actor ServerWatch {
     }
     var all = extras
     let sender = fax.origin(reading).caller ?? fax.origin(reading).tsi
-    all.repeats = recent.note(
-      key, sender: sender.map { configuration.plan.e164($0) ?? $0 }, at: fax.receivedAt,
-      pages: reading.pages.compactMap(\.fingerprint))
+    let earlier = recent.note(
+      key, sender: sender.map { configuration.plan.faxAddress($0).canonical },
+      at: ReceivedFax.time(fax.row) ?? fax.receivedAt,
+      pages: reading.pages.compactMap(\.fingerprint), isCut: fax.isComplete == false || !reading.isWhole)
+    (all.repeats, all.continues) = (earlier.repeats, earlier.continues)
     return fax.arrival(on: configuration.channel, reading: reading, extras: all)
   }
 
@@ -288,6 +324,10 @@ actor ServerWatch {
   private func report(_ row: JobRow, _ accept: ChannelAdapter.Accept) async {
     guard let tag = row.tag, let key = reportKey(row), !takenJobs.contains(key), let outcome = JobOutcome(row)
     else { return }
+    if await isKept(key) {
+      takenJobs.insert(key)
+      return
+    }
     let ended = row.time.map { Timestamp(seconds: $0) }
     let report = outcome.report(
       wireIdentity: tag, peerID: "\(server.name)/\(row.id)",

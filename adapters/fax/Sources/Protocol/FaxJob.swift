@@ -2,8 +2,10 @@ import Channels
 
 /// One fax to be sent, as the server is told of it.
 public struct FaxJob: Hashable, Sendable {
-  /// Digits, `+` in front at most.
+  /// As it is dialled: digits, `+` in front at most.
   public var number: String
+  /// As people know it; shown in the server's queues and kept with the job.
+  public var external: String
   /// JOBINFO: the wire identity, by which the job is found again in queues and journal.
   public var tag: String
   /// The document's pages as we counted and decoded them.
@@ -22,10 +24,12 @@ public struct FaxJob: Hashable, Sendable {
   public var headerLine: String?
 
   public init(
-    number: String, tag: String, pages: Int, isFine: Bool, lifetime: Duration, dials: Int = 1, tries: Int = 1,
+    number: String, external: String? = nil, tag: String, pages: Int, isFine: Bool, lifetime: Duration, dials: Int = 1,
+    tries: Int = 1,
     modem: String? = nil, sender: String? = nil, headerLine: String? = nil
   ) {
     self.number = number
+    self.external = external ?? number
     self.tag = tag
     self.pages = pages
     self.isFine = isFine
@@ -70,7 +74,7 @@ public struct FaxJob: Hashable, Sendable {
       .parameter("MAXTRIES", tries),
       .parameter("SCHEDPRI", 127),
       try .parameter("DIALSTRING", number),
-      try .parameter("EXTERNAL", number),
+      try .parameter("EXTERNAL", external),
       try .parameter("JOBINFO", tag),
       try .parameter("TOLOCATION", "pages=\(pages)"),
       .parameter("VRES", isFine ? 196 : 98),

@@ -205,7 +205,22 @@ public enum JobOutcome: Hashable, Sendable {
     }
     return DeliveryReport(
       wireIdentity: wireIdentity, peerID: peerID, recipient: recipient, state: state, fault: fault,
-      happenedAt: happenedAt)
+      happenedAt: happenedAt, remedy: remedy)
+  }
+
+  /// What may be done about it. Nil where a part of it was sent, or somebody wanted it stopped.
+  ///
+  /// A person who answered is not rung again by a machine, nor a number the network refuses (MuckRock#842: a dead number
+  /// was dialled 72 times); a whole fax is not begun again after pages of it were confirmed. The waits are HylaFAX's own
+  /// (specs/fax.md §3).
+  var remedy: DeliveryReport.Remedy? {
+    switch self {
+    case .busy: .init(sameChannel: true, afterSeconds: 180)
+    case .noAnswer: .init(sameChannel: true, afterSeconds: 300)
+    case .cut(after: 0, of: _), .failed: .init(sameChannel: true, afterSeconds: 60)
+    case .person, .notAFax, .rejected, .badDocument, .refused: .init(sameChannel: false)
+    case .delivered, .cut, .lastPageInDoubt, .expired, .killed, .incomplete: nil
+    }
   }
 }
 

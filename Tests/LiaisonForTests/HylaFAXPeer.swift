@@ -2,19 +2,19 @@ import Foundation
 import Glibc
 
 /// A real HylaFAX server (faxq and hfaxd) on a spool of its own, without a modem: jobs are taken, queued, killed,
-/// refused, but
-/// not sent. Needs root (hfaxd changes its root directory) and the packages hylafax-server and hylafax-client.
-final class HylaFAXPeer: Sendable {
-  let folder: String
-  let port: Int
+/// refused, but not sent. Needs root (hfaxd changes its root directory) and the packages hylafax-server and
+/// hylafax-client. Accounts: `bank` and `operator` (password s3cret, administrator password adm1n).
+public final class HylaFAXPeer: Sendable {
+  public let folder: String
+  public let port: Int
   private let processes = ProcessList()
 
-  static let maker = Fixture.folder.deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  private static let maker = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent()
     .appendingPathComponent("shared/peers/fax/mkspool.sh").path
 
   /// Why it cannot be started here; nil if it can.
-  static let missing: String? = {
+  public static let missing: String? = {
     for program in ["/usr/sbin/hfaxd", "/usr/sbin/faxq", maker]
     where !FileManager.default.isExecutableFile(atPath: program) {
       return "\(program) is not there"
@@ -22,9 +22,9 @@ final class HylaFAXPeer: Sendable {
     return getuid() == 0 ? nil : "needs root"
   }()
 
-  struct StartFailure: Error { var text: String }
+  public struct StartFailure: Error { public var text: String }
 
-  init() throws {
+  public init() throws {
     folder = "/tmp/liaison-hylafax-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
     port = try HylaFAXPeer.freePort()
     let made = try run([HylaFAXPeer.maker, folder, "ttyNone", "+86.10.55550100", "HUIMIN BANK", "\(folder)/lock"])
@@ -36,25 +36,38 @@ final class HylaFAXPeer: Sendable {
 
   deinit { stop() }
 
-  func startServer() throws {
+  public func startServer() throws {
     try processes.start("hfaxd", ["/usr/sbin/hfaxd", "-d", "-q", folder, "-l", "127.0.0.1", "-i", String(port)])
     try waitForPort()
   }
-  func startScheduler() throws {
+  public func startScheduler() throws {
     try processes.start("faxq", ["/usr/sbin/faxq", "-D", "-q", folder])
     try waitFor("\(folder)/FIFO")
   }
   /// hfaxd's children, one for each session, go with it.
-  func killServer() { processes.kill("hfaxd") }
+  public func killServer() { processes.kill("hfaxd") }
 
-  func stop() {
+  /// Withdraws every job in sendq, as an operator would.
+  public func killJobs() throws {
+    let files = try FileManager.default.contentsOfDirectory(atPath: "\(folder)/sendq").filter { $0.hasPrefix("q") }
+    for file in files {
+      let script = "USER operator\\r\\nPASS s3cret\\r\\nADMIN adm1n\\r\\nJKILL \(file.dropFirst())\\r\\nQUIT\\r\\n"
+      let ended = try run([
+        "/bin/bash", "-c",
+        "exec 3<>/dev/tcp/127.0.0.1/\(port); printf '\(script)' >&3; timeout 20 cat <&3 >/dev/null",
+      ])
+      guard ended == 0 else { throw StartFailure(text: "JKILL of \(file)") }
+    }
+  }
+
+  public func stop() {
     processes.killAll()
     // The folder is under /tmp and ours; what cannot be removed is left to the machine.
     try? FileManager.default.removeItem(atPath: folder)
   }
 
   /// Puts a received fax into recvq as faxgetty would, with its line in the journal.
-  func receive(_ file: String, _ bytes: [UInt8], journal reason: String?) throws {
+  public func receive(_ file: String, _ bytes: [UInt8], journal reason: String?) throws {
     let path = "\(folder)/recvq/\(file)"
     try Data(bytes).write(to: URL(fileURLWithPath: path))
     guard chown(path, 10, 10) == 0, chmod(path, 0o644) == 0 else { throw StartFailure(text: "chown") }
@@ -116,8 +129,7 @@ final class HylaFAXPeer: Sendable {
 }
 
 /// Runs a program to its end; its exit code.
-@discardableResult
-func run(_ arguments: [String]) throws -> Int32 {
+private func run(_ arguments: [String]) throws -> Int32 {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: arguments[0])
   process.arguments = Array(arguments.dropFirst())

@@ -5,7 +5,7 @@ import SMS
 
 /// The demo's mobile network: an SMSC on the loopback that takes what the bank sends, reports it delivered, and brings
 /// what customers write.
-struct DemoSMS: Sendable {
+struct DemoSMS: DemoPeer {
   private let smsc: StandInSMSC
   private let port: Int
 
@@ -20,7 +20,7 @@ struct DemoSMS: Sendable {
 
   private static let password = "demo"
   /// What the configuration reads its secrets from.
-  static let environment = ["LIAISON_DEMO_SMSC_PASSWORD": password]
+  var environment: [String: String] { ["LIAISON_DEMO_SMSC_PASSWORD": Self.password] }
 
   /// The entry of `channels` for it.
   var channel: String {
@@ -40,11 +40,13 @@ struct DemoSMS: Sendable {
     """
   }
 
-  /// A message of a customer every `interval` seconds, until cancelled. The SMSC stays as long as the process: the bank
+  var hint: (name: String, text: String) { ("SMS", "customers write to 95588 through an SMSC on 127.0.0.1:\(port)") }
+
+  /// The SMSC stays as long as the process: the bank
   /// says goodbye to it first.
-  func bringMessages(of people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
+  func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
     var traffic = ShortMessageTraffic(people: people)
-    while !Task.isCancelled {
+    while interval > 0, !Task.isCancelled {
       do { try await Task.sleep(for: .seconds(interval)) } catch { return }
       let message = traffic.next()
       await withDiscardingTaskGroup { group in
