@@ -8,6 +8,7 @@ import NIOHTTP1
 import NIOPosix
 import SMS
 import Store
+import Synchronization
 import Testing
 
 /// What the store holds, read beside the running daemon.
@@ -42,7 +43,9 @@ private struct Shown: Sendable, Hashable {
 
 private func contacts(_ bank: TestBank) async throws -> [Shown] {
   try await look(bank) { connection in
-    try connection.query("SELECT * FROM contact WHERE channel = 'sms' ORDER BY contact_id", []).map { row in
+    try connection.query(
+      "SELECT * FROM contact WHERE channel = 'sms' AND direction = 'inbound' ORDER BY contact_id", []
+    ).map { row in
       Shown(
         content: try row.text("content"), from: try row.text("from_canonical"), fromKind: try row.text("from_kind"),
         category: try row.text("category"), detail: try row.text("detail"), late: try row.bool("late"),
@@ -90,13 +93,34 @@ private func bound(_ smsc: StandInSMSC) async throws {
   _ = try await wait(.seconds(20), "the bind") { smsc.isBound ? true : nil }
 }
 
+/// Plans a short message to one number.
+private func plan(_ bank: TestBank, text: String, to: String) async throws -> (status: UInt, text: String) {
+  try await call(
+    bank, .POST, "/v1/proactive-jobs",
+    body: #"{"purpose": "transaction", "address": {"kind": "phone", "value": "\#(to)"}, "#
+      + #""contents": {"sms": {"text": "\#(text)"}}}"#, key: "test-\(text)")
+}
+
+private func attempts(_ bank: TestBank, _ state: String) async throws -> Int64 {
+  try await look(bank) { try $0.one("SELECT count(*) AS n FROM attempt WHERE state = $1", [.text(state)]).int("n") }
+}
+
+/// How often an SMSC got each text.
+private final class Texts: Sendable {
+  private let texts = Mutex<[[UInt8]: Int]>([:])
+  func note(_ submitted: StandInSMSC.Submitted) { texts.withLock { $0[submitted.message.octets, default: 0] += 1 } }
+  var counts: [[UInt8]: Int] { texts.withLock { $0 } }
+}
+
 /// A call over the admin socket; the status and the JSON's text.
 private func call(
-  _ bank: TestBank, _ method: HTTPMethod, _ path: String, body: String? = nil
+  _ bank: TestBank, _ method: HTTPMethod, _ path: String, body: String? = nil, key: String? = nil
 ) async throws -> (status: UInt, text: String) {
   let host = (bank.directory + "/admin.sock").addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
   var request = HTTPClientRequest(url: "http+unix://\(host)\(path)")
   request.method = method
+  // As ASCII: the text of a test may be none.
+  if let key { request.headers.add(name: "Idempotency-Key", value: String(key.hashValue, radix: 16)) }
   if let body {
     request.headers.add(name: "Content-Type", value: "application/json")
     request.body = .bytes(ByteBuffer(string: body))
@@ -227,6 +251,57 @@ struct SMSDaemonTests {
     bank.remove()
   }
 
+  @Test func `a link cut with 50 unanswered submits leaves 50 in doubt, which receipts settle; nothing goes twice`()
+    async throws
+  {
+    let texts = Texts()
+    let smsc = StandInSMSC(.init(answers: false, reportsAfter: nil)) { texts.note($0) }
+    let port = try await smsc.start()
+    let bank = try TestBank()
+    let yaml = bank.configuration + channel(smpp(port: port, keys: ["window: 100"]), keys: ["inquire_every: 200ms"])
+    let daemon = try bank.start(yaml, environment: environment)
+    _ = try await daemon.ready()
+    try await bound(smsc)
+    for number in 0..<50 {
+      let planned = try await plan(bank, text: "message \(number)", to: "+861000000\(1_000 + number)")
+      #expect(planned.status == 201, "\(planned.text)")
+    }
+    await smsc.waitForSubmits(50)
+    smsc.cut()
+    _ = try await wait(.seconds(20), "the doubts") { try await attempts(bank, "in_doubt") == 50 ? true : nil }
+    smsc.behave(.init(reportsAfter: nil))
+    try await bound(smsc)
+
+    // An SMSC that names our reference in its receipts: 30 of them come.
+    for submitted in smsc.submitted.prefix(30) {
+      let text =
+        "id:\(submitted.id) sub:001 dlvrd:001 submit date:2611241200 done date:2611241201 stat:DELIVRD err:000 text:"
+      let reference = try #require(submitted.parameters[.userMessageReference])
+      let receipt = SMPPMessage(
+        source: submitted.message.destination, destination: submitted.message.source, esmClass: 0x04,
+        octets: Array(text.utf8))
+      #expect(await smsc.deliver(receipt, parameters: [reference]) == .ok)
+    }
+    _ = try await wait(.seconds(20), "the receipts") { try await attempts(bank, "delivered") == 30 ? true : nil }
+    // The rest stays visible, and no inquiry sends it again.
+    #expect(try await attempts(bank, "in_doubt") == 20)
+    #expect(try await call(bank, .GET, "/v1/attempts/in-doubt").text.contains("in_doubt"))
+    #expect(texts.counts.values.allSatisfy { $0 == 1 } && texts.counts.count == 50)
+    #expect(try await daemon.stop() == .code(0), "\(daemon.child.tail)")
+
+    // Nor does the next start, after which what is planned goes out.
+    let again = try bank.start(yaml, environment: environment)
+    _ = try await again.ready()
+    try await bound(smsc)
+    #expect(try await plan(bank, text: "after the start", to: "+8610000009998").status == 201)
+    await smsc.waitForSubmits(51)
+    #expect(texts.counts.values.allSatisfy { $0 == 1 } && texts.counts.count == 51)
+    #expect(try await attempts(bank, "in_doubt") == 20)
+    #expect(try await again.stop() == .code(0), "\(again.child.tail)")
+    await smsc.stop()
+    bank.remove()
+  }
+
   @Test(
     .timeLimit(.minutes(2)),
     .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/sbin/bearerbox"), "Kannel is not installed"))
@@ -275,6 +350,11 @@ struct SMSDaemonTests {
       }
       #expect(Set(shown.map(\.content)) == ["YE", "Balance {€} @ 10", long.joined()])
       #expect(shown.allSatisfy { $0.providerID?.hasPrefix("kannel/mo/") == true && !$0.late })
+
+      // Out through Kannel; its report comes back to the attempt.
+      #expect(try await plan(bank, text: "您的账单已出", to: "+8613800138000").status == 201)
+      _ = try await wait(.seconds(30), "Kannel's report") { try await attempts(bank, "delivered") == 1 ? true : nil }
+      #expect(smsc.count == 1)
 
       // The same call again, as Kannel makes it with http-request-retry; one that lay for hours; strangers.
       let query = "from=%2B8613912345678&to=95588&text=ok&charset=UTF-8&coding=0&id=once"

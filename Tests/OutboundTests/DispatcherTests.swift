@@ -93,6 +93,30 @@ import Testing
     await bank.database.close()
   }
 
+  @Test(arguments: Engine.here) func `a peer that is back is found by one trial, and everything goes again`(
+    engine: Engine
+  ) async throws {
+    let refused = broken
+    let isBack = Mutex(false)
+    let sms = ScriptedAdapter(.sms) { _ in
+      isBack.withLock { $0 } ? .accepted(Receipt(peerID: nil, at: Bank.start)) : .deferred(refused, retryAfter: nil)
+    }
+    let bank = try await Bank(engine, sms: sms)
+    var jobs: [ProactiveJobID] = []
+    for number in 0..<8 { jobs.append(try await bank.plan("k\(number)", purpose: .security)) }
+    try await bank.settle()
+    // Five failures in a row: the rest waits.
+    let tried = sms.dispatches.count
+    #expect((5...8).contains(tried))
+    isBack.withLock { $0 = true }
+    for _ in 0..<20 {
+      bank.clock.advance(by: .seconds(60))
+      try await bank.settle()
+    }
+    for job in jobs { #expect(try await bank.job(job).state == .done) }
+    await bank.database.close()
+  }
+
   @Test(arguments: Engine.here) func `doubt is inquired about and never sent again`(engine: Engine) async throws {
     let doubt = broken
     let answers = Mutex<[Submission]>([.inDoubt(doubt), .accepted(Receipt(peerID: "p7", at: Bank.start))])

@@ -54,12 +54,13 @@ final class DispatchHouse: Sendable {
     breakers.withLock { body(&$0[link.name, default: CircuitBreaker()]) }
   }
 
-  /// A channel is down while every link of it is.
-  func surroundings(at time: Timestamp) -> Surroundings {
+  /// A channel is down while every link of it is. `admitted` is the link through which a submission may go now, the one
+  /// that is to show whether its peer is back included: to that one the channel is not down.
+  func surroundings(at time: Timestamp, admitted: OutboundLink? = nil) -> Surroundings {
     var down: [OutboundChannel: Timestamp] = [:]
     breakers.withLock { breakers in
       for (channel, links) in Dictionary(grouping: links, by: \.channel) {
-        let times = links.map { breakers[$0.name]?.downUntil(at: time) }
+        let times = links.map { $0.name == admitted?.name ? nil : breakers[$0.name]?.downUntil(at: time) }
         if !times.contains(nil) { down[channel] = times.compactMap(\.self).min() }
       }
     }

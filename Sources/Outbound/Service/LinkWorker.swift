@@ -156,7 +156,8 @@ final class LinkWorker: Sendable {
       let parts = try await documents(of: id)
       let dispatch = try await house.database.write { transaction in
         let time = house.clock()
-        return try transaction.beginHandOver(id, through: link, with: parts, house.surroundings(at: time), at: time)
+        return try transaction.beginHandOver(
+          id, through: link, with: parts, house.surroundings(at: time, admitted: link), at: time)
       }
       guard let dispatch else { return }
       house.pass(.handing)

@@ -24,7 +24,7 @@ struct SMSLinkWiring {
     let isCMPP = if case .cmpp = kind { true } else { false }
     return SMSConfiguration.Link(
       name: name, weight: reader.integer("weight", default: 1, in: 0...1_000), kind: kind,
-      profile: profile(isCMPP: isCMPP), settings: isWire ? settings() : LinkSettings(),
+      profile: profile(isCMPP: isCMPP, isSMPP: isWire && !isCMPP), settings: isWire ? settings() : LinkSettings(),
       receipts: ReceiptReader(
         extraWords: receiptWords(), trustsTextAlone: reader.bool("receipts_by_text", default: true),
         utcOffsetSeconds: 60 * offset(isCMPP: isCMPP)),
@@ -121,7 +121,7 @@ struct SMSLinkWiring {
 
   // MARK: What it writes and reads
 
-  private func profile(isCMPP: Bool) -> TextProfile {
+  private func profile(isCMPP: Bool, isSMPP: Bool) -> TextProfile {
     let alphabet = word("default_alphabet", default: isCMPP ? .ascii : TextProfile.DefaultAlphabet.gsm7)
     var signature: Signature?
     if let name = reader.optionalString("signature") {
@@ -137,12 +137,24 @@ struct SMSLinkWiring {
       if coding == nil || coding == .binary { reader.problem(at: "codings", "\(word) is no coding of texts") }
       return coding
     }
-    return TextProfile(
+    var profile = TextProfile(
       defaultAlphabet: alphabet, ucs2DataCoding: UInt8(reader.integer("ucs2_data_coding", default: 8, in: 0...255)),
       method: word("long_messages", default: .udh8),
       maximumParts: reader.integer("maximum_parts", default: 10, in: 1...255),
       signature: signature, optOutLine: reader.optionalString("opt_out_line"),
       codings: codings.isEmpty ? nil : codings)
+    profile.languages = reader.strings("national_languages").compactMap { word in
+      let language = NationalLanguage(word: word)
+      if language == nil {
+        let words = NationalLanguage.allCases.map(\.word).joined(separator: ", ")
+        reader.problem(at: "national_languages", "\(word) is none of \(words)")
+      }
+      return language
+    }
+    if !profile.languages.isEmpty, !isSMPP || profile.method == .sar || profile.method == .payload {
+      reader.problem(at: "national_languages", "only for SMPP with long_messages udh8 or udh16")
+    }
+    return profile
   }
 
   private func receiptWords() -> [String: DeliveryReport.State] {

@@ -215,3 +215,72 @@ struct SeededGenerator: RandomNumberGenerator {
     return z ^ (z >> 31)
   }
 }
+
+/// National language tables. Source: 3GPP TS 23.038 annex A.
+@Suite struct NationalLanguageTests {
+  @Test(arguments: [
+    (NationalTables(single: .turkish), "İstanbul'da ağır şık ÇĞİŞçğış €{}"),
+    (NationalTables(locking: .turkish), "Şubat ayı faturanız çıktı: 100 € ĞğŞşİıç"),
+    (NationalTables(single: .turkish, locking: .turkish), "Ğğ [ü] ~"),
+    (NationalTables(single: .spanish), "¿Qué día? Ñandú ÁÍÓÚáíóúç"),
+    (NationalTables(single: .portuguese), "São João à ação: ÂÃÀÊÔÕâãêôõç Φ"),
+    (NationalTables(locking: .portuguese), "Você não pôde ação | ^ \\ ∞ ªº ÚÍÓ €"),
+    (NationalTables(single: .portuguese, locking: .portuguese), "ΦΓΩ não {x} ~"),
+  ])
+  func `a text survives its language's tables`(tables: NationalTables, text: String) throws {
+    let octets = try #require(tables.encode(text))
+    let read = tables.decode(octets)
+    #expect(read.text == text)
+    #expect(read.defects == 0)
+    // The same tables by way of the header.
+    let header = UserDataHeader(elements: tables.elements)
+    #expect(UserDataHeader.split(header.encoded + octets)?.header.tables == tables)
+  }
+
+  @Test func `a Turkish text stays in septets where the link allows it, and its parts are shorter`() throws {
+    let text = String(repeating: "ş", count: 160)
+    func cut(_ text: String, _ languages: [NationalLanguage], _ method: Segmentation.Method = .udh8) throws
+      -> Segmentation
+    {
+      try Segmentation(
+        text: text, codings: [.gsm7, .ucs2], languages: languages, method: method, reference: 1, maximumParts: 10)
+    }
+    #expect(try cut(text, []).coding == .ucs2)
+    #expect(try cut(text, []).chargedParts == 3)
+    let turkish = try cut(text, [.spanish, .turkish])
+    #expect(turkish.coding == .gsm7)
+    #expect(turkish.tables == NationalTables(locking: .turkish))
+    #expect(turkish.chargedParts == 2)
+    #expect(turkish.parts.allSatisfy { $0.octets.count <= 149 })
+    #expect(try cut(String(repeating: "ş", count: 155), [.turkish]).chargedParts == 1)
+    #expect(try cut(String(repeating: "ş", count: 156), [.turkish]).chargedParts == 2)
+    #expect(
+      Segmentation.limits(of: .gsm7, method: .udh16, tables: NationalTables(single: .turkish, locking: .turkish)) == (
+        152, 145
+      ))
+    // Plain text pays for no table, and what no table has is UCS-2.
+    #expect(try cut("plain", [.turkish]).tables == .none)
+    #expect(try cut("账单", [.turkish]).coding == .ucs2)
+    #expect(try cut(text, [.turkish], .sar).coding == .ucs2)
+  }
+
+  @Test func `a message in shifted septets is read from the wire, and an unknown language as the default alphabet`()
+    throws
+  {
+    func text(_ elements: [UserDataHeader.Element], _ octets: [UInt8]) -> String? {
+      let pdu = SMPPPDU(
+        .deliverSM, sequence: 1,
+        body: .message(
+          SMPPMessage(
+            source: SMPPAddress("905321234567"), destination: SMPPAddress("95588"), esmClass: 0x40,
+            octets: UserDataHeader(elements: elements).encoded + octets)))
+      guard case .success(let short)? = pdu.shortMessage(on: TextProfile()) else { return nil }
+      return short.text.text
+    }
+    #expect(text([.init(id: 0x25, octets: [1])], [0x1c, 0x07, 0x04]) == "Şı€")
+    #expect(text([.init(id: 0x24, octets: [1])], [0x1b, 0x53, 0x1b, 0x65, 0x04]) == "Ş€è")
+    #expect(text([.init(id: 0x24, octets: [99])], [0x1b, 0x65, 0x04]) == "€è")
+    #expect(text([.init(id: 0x25, octets: [2])], [0x04]) == "è")
+    #expect(text([.init(id: 0x24, octets: [])], [0x1b, 0x65]) == "€")
+  }
+}

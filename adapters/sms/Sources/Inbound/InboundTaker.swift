@@ -124,8 +124,7 @@ final class InboundTaker: Sendable {
         if let concatenation = short.concatenation, concatenation.total > 1 {
           await takePart(short, concatenation, arrival, accept)
         } else {
-          let octets = short.coding == .ucs2 ? UTF16Text.withoutMark(short.octets) : short.octets
-          let decoded = short.coding.decode(octets)
+          let decoded = short.text
           let made = self.arrival(
             short, text: decoded.text, defects: decoded.defects, link: arrival.link, at: arrival.receivedAt,
             wireKey: arrival.names.wireKey, since: arrival.names.since, raw: arrival.frame, properties: [])
@@ -209,7 +208,9 @@ final class InboundTaker: Sendable {
       let token = PartToken(
         id: id, frame: arrival.frame, receivedAt: arrival.receivedAt, names: arrival.names, short: short)
       let (outcome, givenUp) = parts.reassembler.add(
-        .init(number: concatenation.number, octets: short.octets, coding: short.coding, token: token), to: key, at: now)
+        .init(
+          number: concatenation.number, octets: short.octets, coding: short.coding, tables: short.tables, token: token),
+        to: key, at: now)
       switch outcome {
       case .waiting:
         parts.waiting[id] = Waiting(fate: .held(answer: arrival.answer, until: now + partHold), token: token)

@@ -30,11 +30,15 @@ public struct Reassembler<Token> {
     public var number: Int
     public var octets: [UInt8]
     public var coding: TextCoding
+    public var tables: NationalTables
     public var token: Token
-    public init(number: Int, octets: [UInt8], coding: TextCoding, token: Token) {
+    public init(
+      number: Int, octets: [UInt8], coding: TextCoding, tables: NationalTables = .none, token: Token
+    ) {
       self.number = number
       self.octets = octets
       self.coding = coding
+      self.tables = tables
       self.token = token
     }
   }
@@ -61,9 +65,10 @@ public struct Reassembler<Token> {
       var defects = 0
       var pending: [UInt8] = []
       var coding: TextCoding?
+      var tables = NationalTables.none
       func flush() {
         if let coding {
-          let decoded = coding.decode(pending)
+          let decoded = coding == .gsm7 ? tables.decode(pending) : coding.decode(pending)
           text += decoded.text
           defects += decoded.defects
         }
@@ -75,10 +80,11 @@ public struct Reassembler<Token> {
           flush()
           coding = nil
           text += "…"
-        } else if let current = coding, current != part.coding {
+        } else if let current = coding, current != part.coding || tables != part.tables {
           flush()
         }
         coding = part.coding
+        tables = part.tables
         pending.append(contentsOf: part.coding == .ucs2 ? UTF16Text.withoutMark(part.octets) : part.octets)
         next = part.number + 1
       }

@@ -14,6 +14,15 @@ public struct ShortMessage: Hashable, Sendable {
   public var concatenation: Concatenation?
   /// What is odd but does not prevent reading.
   public var defects: [String]
+
+  /// National tables of the GSM alphabet, where the header names some.
+  public var tables: NationalTables { coding == .gsm7 ? header?.tables ?? .none : .none }
+
+  /// Of this part alone; places that could not be read are U+FFFD and counted.
+  public var text: (text: String, defects: Int) {
+    if coding == .gsm7 { return tables.decode(octets) }
+    return coding.decode(coding == .ucs2 ? UTF16Text.withoutMark(octets) : octets)
+  }
 }
 
 /// What a deliver_sm, data_sm or CMPP_DELIVER turns out to be.

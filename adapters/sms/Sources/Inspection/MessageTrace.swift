@@ -119,8 +119,7 @@ struct MessageTrace {
     let index = sent.count - 1
     open["\(entry.side.rawValue)\(entry.sequence)"] = index
     guard let concatenation = entry.short.concatenation, concatenation.total > 1 else {
-      let decoded = entry.short.coding.decode(
-        entry.short.coding == .ucs2 ? UTF16Text.withoutMark(entry.short.octets) : entry.short.octets)
+      let decoded = entry.short.text
       messages.append(
         Message(
           mobileOriginated: entry.side == .server, link: entry.side.rawValue, short: entry.short,
@@ -132,7 +131,8 @@ struct MessageTrace {
       link: entry.side.rawValue, from: options.numbers.address(entry.short.from).canonical,
       to: options.numbers.address(entry.short.to).canonical, concatenation)
     let part = Reassembler<Int>.Part(
-      number: concatenation.number, octets: entry.short.octets, coding: entry.short.coding, token: index)
+      number: concatenation.number, octets: entry.short.octets, coding: entry.short.coding,
+      tables: entry.short.tables, token: index)
     guard let (outcome, givenUp) = reassemblers[entry.side]?.add(part, to: key, at: clock) else { return }
     for whole in givenUp { finish(whole) }
     if case .complete(let whole) = outcome {

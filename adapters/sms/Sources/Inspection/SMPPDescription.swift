@@ -183,7 +183,7 @@ enum ShortMessageDescription {
     }
     if let port = short.header?.destinationPort { out.append(("udh_destination_port", .int(Int(port)))) }
     out.append(("coding", .string(short.coding.rawValue)))
-    let decoded = short.coding.decode(short.octets)
+    let decoded = short.coding == .gsm7 ? short.text : short.coding.decode(short.octets)
     out.append(("text", .string(decoded.text)))
     if decoded.defects > 0 { out.append(("undecodable", .int(decoded.defects))) }
     return out

@@ -250,8 +250,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     let cut: Segmentation
     do throws(Segmentation.Failure) {
       cut = try Segmentation(
-        text: sent, counted: counted, codings: profile.codings, method: profile.method, reference: reference,
-        maximumParts: profile.maximumParts)
+        text: sent, counted: counted, codings: profile.codings, languages: profile.languages, method: profile.method,
+        reference: reference, maximumParts: profile.maximumParts)
     } catch {
       switch error {
       case .tooManyParts(let count):
@@ -261,7 +261,9 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     }
     let (digits, international) = destination(to)
     let parts = cut.parts.map { part in
-      let header = profile.method == .udh8 || profile.method == .udh16 ? part.concatenation?.header().encoded : nil
+      let inHeader = profile.method == .udh8 || profile.method == .udh16
+      let elements = (inHeader ? part.concatenation?.header().elements ?? [] : []) + cut.tables.elements
+      let header = elements.isEmpty ? nil : UserDataHeader(elements: elements).encoded
       return OutboundPart(
         from: from?.canonical ?? description.defaultSender, to: digits, toIsInternational: international,
         octets: (header ?? []) + part.octets, hasHeader: header != nil, coding: cut.coding,

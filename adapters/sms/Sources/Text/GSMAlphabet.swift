@@ -38,6 +38,9 @@ public enum GSMAlphabet {
     return table
   }()
 
+  /// Whether the octet after an escape means a character of the extension table.
+  static func isExtension(_ octet: UInt8) -> Bool { extensionByCode[octet] != nil }
+
   /// The septets of one character, one a octet; nil if the alphabet lacks it.
   public static func septets(of scalar: Unicode.Scalar) -> [UInt8]? { septetsByScalar[scalar.value] }
 

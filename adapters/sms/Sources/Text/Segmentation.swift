@@ -32,6 +32,8 @@ public struct Segmentation: Hashable, Sendable {
   }
 
   public var coding: TextCoding
+  /// National tables of the GSM alphabet that the header of every part must name.
+  public var tables: NationalTables
   /// What is written to the wire, one entry a PDU; a single one for `payload`.
   public var parts: [Part]
   /// Short messages that are charged; differs from `parts.count` for `payload` and where the gateway adds a signature.
@@ -42,8 +44,15 @@ public struct Segmentation: Hashable, Sendable {
   public var unitsInLastPart: Int
 
   /// Units that fit one short message alone, and one part of several.
-  public static func limits(of coding: TextCoding, method: Method) -> (single: Int, part: Int) {
+  public static func limits(
+    of coding: TextCoding, method: Method, tables: NationalTables = .none
+  ) -> (single: Int, part: Int) {
     let wide = method == .udh16
+    if tables != .none {
+      // Three octets an element, and the header's own length.
+      let more = 3 * tables.elements.count
+      return ((1_120 - 8 * (1 + more)) / 7, (1_120 - 8 * ((wide ? 7 : 6) + more)) / 7)
+    }
     switch coding {
     case .gsm7, .ascii, .latin1: return (160, wide ? 152 : 153)
     case .ucs2: return (70, wide ? 66 : 67)
@@ -53,9 +62,11 @@ public struct Segmentation: Hashable, Sendable {
 
   /// `counted` is the text as it will reach the handset (with a signature the gateway adds); `text` is what we send.
   public init(
-    text: String, counted: String? = nil, codings: [TextCoding], method: Method, reference: UInt16, maximumParts: Int
+    text: String, counted: String? = nil, codings: [TextCoding], languages: [NationalLanguage] = [], method: Method,
+    reference: UInt16, maximumParts: Int
   ) throws(Failure) {
     var chosen: (TextCoding, [UInt8])?
+    var tables = NationalTables.none
     for coding in codings {
       // A link whose default alphabet is Latin-1 still sends septets over the air: both must have the character.
       if coding == .latin1 || coding == .ascii, GSMAlphabet.encode(text) == nil { continue }
@@ -64,17 +75,25 @@ public struct Segmentation: Hashable, Sendable {
         chosen = (coding, octets)
         break
       }
+      if coding == .gsm7, method == .udh8 || method == .udh16,
+        let found = Self.tables(for: text, and: counted, among: languages)
+      {
+        (tables, chosen) = (found.tables, (.gsm7, found.octets))
+        break
+      }
     }
     guard let (coding, octets) = chosen else { throw .notEncodable }
     self.coding = coding
-    let limits = Self.limits(of: coding, method: method)
-    let atoms = Atoms(text: text, coding: coding)
+    self.tables = tables
+    let limits = Self.limits(of: coding, method: method, tables: tables)
+    let atoms = Atoms(text: text, coding: coding, tables: tables)
     units = atoms.units
     let (cut, last) = atoms.cut(single: limits.single, part: limits.part)
     unitsInLastPart = last
     var charged = cut.count
     if let counted {
-      charged = Atoms(text: counted, coding: coding).cut(single: limits.single, part: limits.part).octets.count
+      charged =
+        Atoms(text: counted, coding: coding, tables: tables).cut(single: limits.single, part: limits.part).octets.count
     }
     chargedParts = charged
     guard max(charged, cut.count) <= min(maximumParts, 255) else { throw .tooManyParts(max(charged, cut.count)) }
@@ -96,19 +115,38 @@ public struct Segmentation: Hashable, Sendable {
     parts = built
   }
 
+  /// The tables that need the fewest septets for it, the shorter header on a tie; nil if none has all characters.
+  private static func tables(
+    for text: String, and counted: String?, among languages: [NationalLanguage]
+  ) -> (tables: NationalTables, octets: [UInt8])? {
+    var best: (tables: NationalTables, octets: [UInt8])?
+    for language in languages {
+      var candidates = [NationalTables(single: language)]
+      if language.hasLockingTable {
+        candidates += [NationalTables(locking: language), NationalTables(single: language, locking: language)]
+      }
+      for tables in candidates {
+        guard let octets = tables.encode(text), counted.map({ tables.encode($0) != nil }) ?? true else { continue }
+        let cost = octets.count + 4 * tables.elements.count
+        if best.map({ cost < $0.octets.count + 4 * $0.tables.elements.count }) ?? true { best = (tables, octets) }
+      }
+    }
+    return best
+  }
+
   /// The lengths of the uncuttable pieces of one text.
   private struct Atoms {
     /// Per character: units counted against the limit, octets on the wire.
     private var pieces: [(units: Int, octets: Int)] = []
     private(set) var units = 0
 
-    init(text: String, coding: TextCoding) {
+    init(text: String, coding: TextCoding, tables: NationalTables) {
       pieces.reserveCapacity(text.utf8.count)
       for scalar in text.unicodeScalars {
         let piece: (units: Int, octets: Int)
         switch coding {
         case .gsm7:
-          let count = GSMAlphabet.septets(of: scalar)?.count ?? 1
+          let count = (tables == .none ? GSMAlphabet.septets(of: scalar) : tables.septets(of: scalar))?.count ?? 1
           piece = (count, count)
         case .ascii, .latin1:
           piece = (GSMAlphabet.septets(of: scalar)?.count ?? 1, 1)

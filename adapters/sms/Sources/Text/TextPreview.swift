@@ -32,14 +32,15 @@ public struct TextPreview: Hashable, Sendable {
     let (sent, counted) = profile.compose(text, optOutLine: optOutLine)
     let whole = counted ?? sent
     let cut = try Segmentation(
-      text: whole, codings: profile.codings, method: profile.method, reference: 0, maximumParts: 255)
+      text: whole, codings: profile.codings, languages: profile.languages, method: profile.method, reference: 0,
+      maximumParts: 255)
     self.link = link
     self.text = whole
     coding = cut.coding
     units = cut.units
     parts = cut.chargedParts
     maximumParts = profile.maximumParts
-    let limits = Segmentation.limits(of: cut.coding, method: profile.method)
+    let limits = Segmentation.limits(of: cut.coding, method: profile.method, tables: cut.tables)
     unitsPerPart = cut.chargedParts == 1 ? limits.single : limits.part
     unitsLeft = unitsPerPart - cut.unitsInLastPart
     if let sign = profile.signature, !Signature.isSigned(text) || sign.placement == .gateway {

@@ -25,6 +25,8 @@ public struct TextProfile: Hashable, Sendable {
   public var optOutLine: String?
   /// The codings tried in this order.
   public var codings: [TextCoding]
+  /// Languages whose tables handsets here know: a text that only they have stays in septets. For udh8 and udh16 alone.
+  public var languages: [NationalLanguage] = []
 
   public init(
     defaultAlphabet: DefaultAlphabet = .gsm7, ucs2DataCoding: UInt8 = 8, method: Segmentation.Method = .udh8,
