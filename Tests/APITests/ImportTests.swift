@@ -58,17 +58,22 @@ import Testing
 
   @Test func `an import that was interrupted goes on after the last committed row`() async throws {
     try await Bank.open { bank in
-      let file = "customer_no,type,name\n" + (1...500).map { "R\($0),retail,客户\($0)" }.joined(separator: "\n")
+      let file = "customer_no,type,name\n" + (1...2_500).map { "R\($0),retail,客户\($0)" }.joined(separator: "\n")
       let importer = Importer(database: bank.database, now: Bank.now)
-      let bytes = Array(file.utf8)
-      let task = Task {
-        try await importer.run(.customers, bytes, isJSONLines: false, isRehearsal: false, by: Self.actor) { done in
-          if done == 150 { withUnsafeCurrentTask { $0?.cancel() } }
+      let source = try ImportSource(Array(file.utf8))
+      let order = Importer.Order(kind: .customers, isJSONLines: false, isRehearsal: false, actor: Self.actor)
+      struct Interrupted: Error {}
+      let committed = Shared(0)
+      await #expect(throws: Interrupted.self) {
+        try await importer.run(order, of: source) { _, step in
+          let done = step.report.progress.rowsRead
+          if done > 1_500 { throw Interrupted() }
+          committed.withLock { $0 = done }
         }
       }
-      await #expect(throws: CancellationError.self) { try await task.value }
-      let report = try await importer.run(.customers, bytes, isJSONLines: false, isRehearsal: false, by: Self.actor)
-      #expect(report.resumedAfter == 150 && report.progress.added == 500)
+      let report = try await importer.run(order, of: source)
+      #expect(report.resumedAfter == committed.withLock { $0 } && report.resumedAfter > 0)
+      #expect(report.progress.added == 2_500)
     }
   }
 

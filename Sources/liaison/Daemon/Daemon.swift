@@ -92,6 +92,13 @@ struct Daemon {
 
     let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
 
+    // What was paused stays so over a restart.
+    for supervisor in supervisors {
+      let channel = supervisor.adapter.channel
+      let word = try await database.read(.live) { try $0.cursor(named: "paused", of: channel) }
+      if word == "yes" { supervisor.setPaused(true) }
+    }
+
     let registry = OpenMetricsRegistry()
     MetricsSystem.bootstrap(registry)
     let hub = StreamHub()
@@ -116,7 +123,12 @@ struct Daemon {
       configuration.preferences, database: database, secrets: secrets, cursors: cursors, parameters: parameters,
       channels: channels, now: now, logger: logger)
     routes += proactive.routes
-    routes += ImportResources(importer: Importer(database: database, now: now)).routes
+    let importer = Importer(database: database, now: now)
+    let imports = try ImportRunner(
+      importer: importer, database: database, directory: configuration.store.bodyDirectory + "/imports", now: now,
+      logger: logger)
+    routes += ImportResources(importer: importer).routes
+    routes += ImportJobResources(database: database, runner: imports, cursors: cursors).routes
     routes += ContentResources(database: database, bodies: bodies).routes
     routes +=
       WebhookResources(
@@ -167,7 +179,10 @@ struct Daemon {
       } onShutdown: {
         parameters.stop()
       },
-      hub, webhooks,
+      hub, webhooks, imports,
+      Running("search") {
+        await cancelWhenGracefulShutdown { await indexSearchBacklog(of: database, logger: logger) }
+      },
       Running("desk") {
         await desk.run()
       } onShutdown: {
@@ -284,6 +299,12 @@ struct Daemon {
           reprocess: { id, mended, actor in try await intake.reprocess(id, mended: mended, by: actor) },
           apply: { documents, isRehearsal, actor in
             try await apply(documents, to: database, rehearsal: isRehearsal, by: actor, at: now())
+          },
+          steer: { channel, pause in
+            guard let supervisor = supervisors.first(where: { $0.adapter.channel == channel }) else { return false }
+            try await database.write { try $0.setCursor(pause ? "yes" : "no", named: "paused", of: channel, at: now()) }
+            supervisor.setPaused(pause)
+            return true
           }), startedAt: now(), version: liaisonVersion
       ).routes
     return routes
