@@ -109,7 +109,7 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix],
+      name: "Demo", dependencies: ["ContactModel", "Channels", "SMS", nioCore, nioPosix, nioSSL],
       swiftSettings: strict),
 
     // The program.
@@ -128,7 +128,10 @@ let package = Package(
     // Figures: a program of its own, never timed tests.
     .executableTarget(
       name: "liaison-bench",
-      dependencies: ["Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "Desk", "Store", "ContactModel", "Channels", "Telephony", "PostgresForTests", argumentParser, asyncHTTPClient,
+        logging, nioCore, nioHTTP1, nioPosix,
+      ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(
@@ -155,8 +158,8 @@ let package = Package(
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "Demo", "WebForms",
-        asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
+        "liaison", "LiaisonForTests", "API", "Intake", "Store", "ContactModel", "Channels", "Demo", "WebForms",
+        asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
       ],
       swiftSettings: strict),
     .target(
@@ -183,7 +186,7 @@ let package = Package(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
     .testTarget(
-      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
+      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix, nioSSL],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],
