@@ -109,7 +109,8 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "Email", "Fax", "SMS", logging, nioCore, nioPosix],
+      name: "Demo",
+      dependencies: ["ContactModel", "Channels", "Email", "Fax", "SMS", logging, nioCore, nioPosix, nioSSL],
       swiftSettings: strict),
 
     // The program.
@@ -129,8 +130,8 @@ let package = Package(
     .executableTarget(
       name: "liaison-bench",
       dependencies: [
-        "Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, logging,
-        nioCore, nioHTTP1,
+        "Desk", "Outbound", "Store", "ContactModel", "Channels", "Telephony", "PostgresForTests", argumentParser,
+        asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix,
       ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
@@ -194,7 +195,7 @@ let package = Package(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
     .testTarget(
-      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
+      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix, nioSSL],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests",

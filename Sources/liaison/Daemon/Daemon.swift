@@ -82,9 +82,17 @@ struct Daemon {
     let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
     let commander = CallCommander(
       database: database, switches: channels.compactMap(\.callControl), now: now, logger: logger)
+    let wrapUps = WrapUpKeeper(
+      database: database, commander: commander, rules: { parameters.callRouting }, now: now, logger: logger)
     let accept: ChannelAdapter.Accept = { arrival in
       let acceptance = await intake.accept(arrival)
-      if case .call(let event) = arrival.payload { commander.note(event) }
+      switch arrival.payload {
+      case .call(let event):
+        commander.note(event)
+        wrapUps.note(event)
+      case .presence(let presence): wrapUps.note(presence)
+      case .message, .report, .unreadable: break
+      }
       crash?.pass(.beforeAnswer)
       return acceptance
     }
@@ -138,7 +146,7 @@ struct Daemon {
       SMSPreviewResources(
         channels: channels.compactMap { wired in wired.textCosts.map { (wired.adapter.channel.name, $0) } }
       ).routes
-    routes += CallResources(database: database, commander: commander, router: house.callRouter).routes
+    routes += CallResources(database: database, commander: commander, router: house.callRouter()).routes
     routes.append(Description.serving(version: liaisonVersion, routes: routes))
     let metrics = RequestMetrics(registry)
     let ready = ReadyGate(listeners: 3, now: now)
@@ -192,6 +200,11 @@ struct Daemon {
         await commander.run()
       } onShutdown: {
         commander.beginDrain()
+      },
+      Running("wrap-ups") {
+        await wrapUps.run()
+      } onShutdown: {
+        wrapUps.beginDrain()
       },
       Running("intake") {
         await intake.run()

@@ -37,10 +37,10 @@ struct House: Sendable {
 
 extension House {
   /// Answers dial plans by the rules in force.
-  var callRouter: CallRouter {
+  func callRouter(numbering: NumberPlan = NumberPlan()) -> CallRouter {
     CallRouter(
       database: database, rules: { [parameters] in parameters.callRouting },
-      normalForm: { AddressForm.address(.phone, $0) }, now: now, logger: logger)
+      normalForm: { numbering.address($0) }, now: now, logger: logger)
   }
 }
 
