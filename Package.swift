@@ -128,12 +128,15 @@ let package = Package(
     // Figures: a program of its own, never timed tests.
     .executableTarget(
       name: "liaison-bench",
-      dependencies: ["Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "API", "Demo", "LiaisonForTests", "Store", "ContactModel", "Channels", "PostgresForTests", argumentParser,
+        asyncHTTPClient, nioCore, nioHTTP1,
+      ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(
       name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
-      exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
+      exclude: ["README.md", "panoramisk_peer.py", "run"], swiftSettings: strict),
     .executableTarget(
       name: "SMSBench", dependencies: ["Channels", "Demo", "SMS", logging], path: "Benchmarks/SMS",
       swiftSettings: strict),
@@ -142,7 +145,10 @@ let package = Package(
     .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
     .executableTarget(
       name: "crash-test",
-      dependencies: ["LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "LiaisonForTests", "Store", "ContactModel", "Channels", "Demo", argumentParser, asyncHTTPClient, nioCore,
+        nioHTTP1,
+      ],
       path: "Tests/CrashTest", swiftSettings: strict),
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
@@ -155,7 +161,7 @@ let package = Package(
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "Demo", "WebForms",
+        "liaison", "API", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "Demo", "WebForms",
         asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
       ],
       swiftSettings: strict),
@@ -182,7 +188,8 @@ let package = Package(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
     .testTarget(
-      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
+      name: "TelephonyTests",
+      dependencies: ["Telephony", "ChannelConformance", "Demo", "Channels", logging, nioCore, nioPosix],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests", dependencies: ["Fax", "ChannelConformance", "Channels", logging, nioCore, nioPosix],

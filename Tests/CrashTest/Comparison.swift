@@ -29,12 +29,14 @@ struct Comparison {
     }
     let (rows, links, offers, orphans, check, log) = try await database.read(.bulk) { connection in
       (
-        try connection.query("SELECT arrival_id, wire_key, reference, state FROM arrival", []),
+        try connection.query(
+          "SELECT arrival_id, wire_key, reference, state FROM arrival WHERE channel_kind = 'webform'", []),
         try connection.query(
           """
           SELECT c.arrival_id, c.contact_id, r.request_id, r.reference FROM contact c
             LEFT JOIN contact_service_request l ON l.contact_id = c.contact_id
             LEFT JOIN service_request r ON r.request_id = l.request_id
+          WHERE c.channel_kind = 'webform'
           """, []),
         try connection.query(
           """
@@ -50,7 +52,11 @@ struct Comparison {
         try connection.query("SELECT count(*) AS n, coalesce(max(seq), 0) AS last FROM event", [])
       )
     }
-    ledger = try await database.read(.bulk) { try $0.ledger(since: nil) }
+    let lines = try await database.read(.bulk) { try $0.ledger(since: nil) }
+    for line in lines where !line.balances || line.inWork != 0 || line.quarantined != 0 {
+      fail("the ledger of \(line.channel) does not balance, or something is left: \(line)")
+    }
+    ledger = lines.filter { $0.channel == "web" }
 
     var kept: [String: Kept] = [:]
     var byKey: [String: [String]] = [:]

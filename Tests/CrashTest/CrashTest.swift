@@ -31,10 +31,14 @@ struct CrashTest: AsyncParsableCommand {
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
     let seed = seed ?? UInt64.random(in: 1...999_999_999)
-    let bank = try TestBank()
+    var bank = try TestBank()
+    let exchange = try await Exchange(seed: seed)
+    bank.channels = exchange.wiring
+    try await exchange.seatAgents(in: bank.database)
     say("crash-test: seed \(seed), \(kills) kills, \(senders) senders, \(liaison), store in \(bank.directory)")
     let start = ContinuousClock.now
     let load = Senders(seed: seed)
+    let calling = Task { await exchange.run() }  // Ended by `exchange.finish()` below.
     let posting = Task { await load.run(senders) }  // Ended by `load.finish()` below.
     var kinds: [String: Int] = [:]
     var slowestStart = Duration.zero
@@ -58,10 +62,12 @@ struct CrashTest: AsyncParsableCommand {
     }
 
     // The last run: everybody ends, everything drains.
-    let last = try bank.start(program: liaison)
+    let last = try bank.start(environment: Exchange.environment, program: liaison)
     load.serve(at: try await last.ready().public)
     load.finish()
     await posting.value
+    exchange.finish()
+    await calling.value
     var options = Database.Options()
     options.readOnly = true
     let reading = try Database.open(
@@ -75,8 +81,9 @@ struct CrashTest: AsyncParsableCommand {
     let database = try Database.open(
       StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
     let result = try await Comparison(of: load, with: database)
+    let calls = try await CallComparison(with: database)
     await database.close()
-    var failures = result.failures
+    var failures = result.failures + calls.failures
     if let failure { failures.insert(failure, at: 0) }
     if exit != .code(0) { failures.append("SIGTERM ended the daemon with \(exit)") }
 
@@ -93,6 +100,8 @@ struct CrashTest: AsyncParsableCommand {
       + duplicate \(ledger.reduce(0) { $0 + $1.duplicate }) + refused \(ledger.reduce(0) { $0 + $1.refused }); \
       stored = routed \(ledger.reduce(0) { $0 + $1.routed }) + quarantined \
       \(ledger.reduce(0) { $0 + $1.quarantined }) + in work \(ledger.reduce(0) { $0 + $1.inWork })
+      calls        \(exchange.callsMade) made; \(calls.contacts) contacts, \(calls.answered) answered, \
+      \(calls.unseen) ended unseen; \(calls.pops) screen events
       time         \(seconds(.now - start)) s; slowest start \(seconds(slowestStart)) s; SIGTERM \(seconds(stopped)) s
       """)
     guard failures.isEmpty else {
@@ -114,7 +123,8 @@ struct CrashTest: AsyncParsableCommand {
     guard place == "random" else {
       let most: UInt64 = place.hasSuffix("commit") ? 60 : 120
       let daemon = try bank.start(
-        environment: ["LIAISON_CRASH_AT": "\(place):\(1 + random.next() % most)"], program: liaison)
+        environment: Exchange.environment.merging(
+          ["LIAISON_CRASH_AT": "\(place):\(1 + random.next() % most)"]) { $1 }, program: liaison)
       do {
         load.serve(at: try await daemon.ready().public)
         whenReady(.now)
@@ -128,7 +138,7 @@ struct CrashTest: AsyncParsableCommand {
       }
       return
     }
-    let daemon = try bank.start(program: liaison)
+    let daemon = try bank.start(environment: Exchange.environment, program: liaison)
     let isWhileStarting = random.next() % 4 == 0
     if isWhileStarting {
       try await Task.sleep(for: .microseconds(Int64(random.next() % 150_000)))
@@ -152,7 +162,8 @@ struct CrashTest: AsyncParsableCommand {
         try connection.one(
           """
           SELECT (SELECT count(*) FROM arrival WHERE state = 'kept')
-            + (SELECT count(*) FROM contact WHERE offered_at IS NULL) AS n
+            + (SELECT count(*) FROM contact WHERE offered_at IS NULL AND channel_kind = 'webform')
+            + (SELECT count(*) FROM call_state WHERE is_open = 1) AS n
           """, []
         ).int("n")
       }

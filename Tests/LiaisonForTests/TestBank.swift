@@ -6,6 +6,8 @@ public struct TestBank: Sendable {
   /// Lines of `public:` and `channels[0]` beyond the usual.
   public var publicKeys: [String] = []
   public var formKeys: [String] = ["post_burst: 1000000", "post_interval: 1ms"]
+  /// Further channels, as YAML entries of the list.
+  public var channels = ""
   public var apiListen = "127.0.0.1:0"
 
   public init(in parent: String = NSTemporaryDirectory()) throws {
@@ -41,6 +43,7 @@ public struct TestBank: Sendable {
       - kind: webform
         name: web
     \(formKeys.map { "    " + $0 }.joined(separator: "\n"))
+    \(channels)
 
     """
   }

@@ -1,7 +1,5 @@
 import ContactModel
 import Demo
-import Foundation
-import Logging
 
 /// The demo's telephone exchange: a stand-in for an Asterisk that speaks its manager interface on the loopback, and
 /// customers who call: known ones who key their number, known ones who do not, and a stranger.
@@ -9,15 +7,30 @@ struct DemoExchange: Sendable {
   static let secret = "demo"
   static let queue = Code("general")!
 
-  var people: [DemoBank.Person]
-  var port: Int
-  /// On average; zero makes no calls.
-  var callEvery: Duration
-  var logger: Logger
+  /// Of the loopback.
+  let port: Int
+  private let standIn: AsteriskStandIn
 
-  /// Listens and makes calls until cancelled.
-  func run() async {
-    let standIn = AsteriskStandIn(secret: Self.secret)
+  /// An exchange that listens for the time of `body`.
+  static func open(_ body: (DemoExchange) async throws -> Void) async throws {
+    let standIn = AsteriskStandIn(secret: secret)
+    let (ports, port) = AsyncStream<Int>.makeStream()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        defer { port.finish() }
+        try await standIn.run { port.yield($0) }
+      }
+      guard let number = await ports.first(where: { _ in true }) else {
+        try await group.waitForAll()
+        return
+      }
+      try await body(DemoExchange(port: number, standIn: standIn))
+      group.cancelAll()
+    }
+  }
+
+  /// Makes calls until cancelled, one every `pause` on average.
+  func makeCalls(of people: [DemoBank.Person], every pause: Duration) async {
     let callers =
       people.prefix(40).enumerated().map { index, person in
         StandInCalls.Customer(
@@ -27,33 +40,7 @@ struct DemoExchange: Sendable {
     let calls = StandInCalls(
       switchboard: standIn, customers: callers,
       agents: DemoBank.agents.map { .init(device: $0.device, name: $0.name) }, queue: Self.queue.description,
-      dialled: "+861095559", seed: UInt64(Date().timeIntervalSince1970))
-    await withTaskGroup(of: Void.self) { group in
-      group.addTask {
-        do {
-          try await standIn.run(port: port) { _ in }
-        } catch {
-          logger.error("The demo's exchange could not listen.", metadata: ["fault.text": "\(error)"])
-        }
-      }
-      if callEvery > .zero { group.addTask { await calls.run(every: callEvery) } }
-    }
-  }
-
-  /// A port of the loopback nobody listens on now.
-  static func freePort() throws -> Int {
-    let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(socket) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let found = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
-      }
-    }
-    guard found else { throw DaemonError.unavailable("no free port for the demo's exchange") }
-    return Int(UInt16(bigEndian: address.sin_port))
+      dialled: "+861095559", seed: 20_261_124)
+    await calls.run(every: pause)
   }
 }

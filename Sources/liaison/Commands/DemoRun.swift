@@ -54,7 +54,7 @@ func demoConfiguration(switchPort: Int) throws -> Configuration {
 }
 
 /// Gives the daemon its demo: the bank's customers and agents, an agent's token, a live page and traffic.
-func prepareDemo(_ daemon: inout Daemon, interval: Int, switchPort: Int) throws {
+func prepareDemo(_ daemon: inout Daemon, interval: Int, exchange: DemoExchange) throws {
   let token = AccessToken()
   let agent = DemoBank.agents[0].id
   let people = DemoBank.customers(1_000)
@@ -75,7 +75,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int, switchPort: Int) throws 
         Forms          \(bound.publicBase)/forms/zh/consultation   (also complaint, declaration, callback; /forms/en/…)
         Live page      \(bound.api)/live#agent=\(agent)&token=\(token.text)
         Agent's stream curl -N -H 'Authorization: Bearer \(token.text)' \(bound.api)/v1/agents/\(agent)/events
-        Telephone      calls every few seconds through a stand-in switch on 127.0.0.1:\(switchPort)
+        Telephone      calls every few seconds through a stand-in switch on 127.0.0.1:\(exchange.port)
         Description    \(bound.api)/openapi.json
         Operation      liaison status · ledger · quarantine list · tail   (with --demo)
 
@@ -84,9 +84,8 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int, switchPort: Int) throws 
       """
     FileHandle.standardOutput.write(Data(text.utf8))
   }
-  let exchange = DemoExchange(people: people, port: switchPort, callEvery: .seconds(interval), logger: logger)
-  daemon.companions.append { _ in await exchange.run() }
   if interval > 0 {
+    daemon.companions.append { _ in await exchange.makeCalls(of: people, every: .seconds(interval)) }
     daemon.companions.append { bound in await sendForms(to: bound.publicBase, people: people, every: interval, logger) }
   }
 }

@@ -25,18 +25,21 @@ struct Serve: AsyncParsableCommand {
   func run() async throws {
     try await exitingWithCode {
       signal(SIGPIPE, SIG_IGN)
-      let switchPort = demo ? try DemoExchange.freePort() : 0
-      let configuration = demo ? try demoConfiguration(switchPort: switchPort) : try readConfiguration(config)
-      let logger = startLogging(configuration.log)
-      var daemon = Daemon(configuration: configuration, logger: logger)
-      if demo {
-        try prepareDemo(&daemon, interval: demoInterval, switchPort: switchPort)
-      } else {
+      guard demo else {
+        let configuration = try readConfiguration(config)
+        let logger = startLogging(configuration.log)
+        var daemon = Daemon(configuration: configuration, logger: logger)
         daemon.onReady = { bound in
           logger.notice("Liaison serves.", metadata: ["api": "\(bound.api)", "public": "\(bound.publicBase)"])
         }
+        return try await daemon.run()
       }
-      try await daemon.run()
+      try await DemoExchange.open { exchange in
+        let configuration = try demoConfiguration(switchPort: exchange.port)
+        var daemon = Daemon(configuration: configuration, logger: startLogging(configuration.log))
+        try prepareDemo(&daemon, interval: demoInterval, exchange: exchange)
+        try await daemon.run()
+      }
     }
   }
 }
