@@ -122,8 +122,8 @@ extension CallBook {
     tell(others ? .conferenced : .answered, of: call, device: device)
   }
 
-  /// `isEnding`: the leg itself is gone, or the call.
-  mutating func stopTalking(_ id: LegID, in call: String, isEnding: Bool = false) {
+  /// `isEnding`: the leg itself is gone, or the call, which tells it itself.
+  mutating func stopTalking(_ id: LegID, in call: String, isEnding: Bool = false, isTold: Bool = true) {
     calls[call]?.talking.removeAll { $0 == id }
     if calls[call]?.heldByCommand == id, !isEnding, calls[call]?.hangup == nil, let device = legs[id]?.device.name {
       guard legs[id]?.isHolding == false else { return }
@@ -136,7 +136,7 @@ extension CallBook {
     guard let device = legs[id]?.device.name else { return }
     let isElsewhere = (calls[call]?.talking ?? []).contains { legs[$0]?.device.name == device }
     if !isElsewhere { closeLeg(device, in: call, [.talking, .held, .conference]) }
-    if calls[call]?.hangup == nil { tell(.partyChanged, of: call, device: device) }
+    if isTold, calls[call]?.hangup == nil { tell(.partyChanged, of: call, device: device) }
   }
 
   // MARK: Hold

@@ -98,7 +98,7 @@ extension CallBook {
   /// Closes the call. `inGap`: nobody saw how it ended.
   mutating func finish(_ call: String, inGap: Bool = false) {
     guard let entry = calls[call] else { return }
-    for id in entry.talking { stopTalking(id, in: call, isEnding: true) }
+    for id in entry.talking { stopTalking(id, in: call, isEnding: true, isTold: false) }
     for id in entry.legs {
       if legs[id]?.offered != nil { endOffer(id, .cancelled) }
       endHold(id)
