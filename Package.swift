@@ -130,14 +130,14 @@ let package = Package(
     .executableTarget(
       name: "liaison-bench",
       dependencies: [
-        "Desk", "Outbound", "Store", "ContactModel", "Channels", "Telephony", "PostgresForTests", argumentParser,
-        asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix,
+        "API", "Demo", "Desk", "LiaisonForTests", "Outbound", "Store", "ContactModel", "Channels", "Telephony",
+        "PostgresForTests", argumentParser, asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix,
       ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(
       name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
-      exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
+      exclude: ["README.md", "panoramisk_peer.py", "run"], swiftSettings: strict),
     .executableTarget(
       name: "SMSBench",
       dependencies: [
@@ -152,7 +152,8 @@ let package = Package(
     .executableTarget(
       name: "crash-test",
       dependencies: [
-        "LiaisonForTests", "Demo", "SMS", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1,
+        "LiaisonForTests", "Demo", "SMS", "Store", "ContactModel", "Channels", argumentParser, asyncHTTPClient, nioCore,
+        nioHTTP1,
       ],
       path: "Tests/CrashTest", swiftSettings: strict),
     .testTarget(
@@ -195,7 +196,8 @@ let package = Package(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
     .testTarget(
-      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix, nioSSL],
+      name: "TelephonyTests",
+      dependencies: ["Telephony", "ChannelConformance", "Demo", "Channels", logging, nioCore, nioPosix, nioSSL],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests",

@@ -7,6 +7,7 @@ struct LiaisonBench: AsyncParsableCommand {
     commandName: "liaison-bench",
     abstract: "Figures of Liaison's parts, each with its durability setting.",
     subcommands: [
-      StoreBench.self, LookupBench.self, CallRoutingBench.self, FormsBench.self, OutboundBench.self, CampaignBench.self,
+      StoreBench.self, LookupBench.self, CallRoutingBench.self, FormsBench.self, CallsBench.self, OutboundBench.self,
+      CampaignBench.self,
     ])
 }

@@ -26,7 +26,7 @@ protocol DemoPeer: Sendable {
 
 /// Every stand-in of `serve --demo`.
 func startDemoPeers() async throws -> [any DemoPeer] {
-  [try DemoExchange.start(), try DemoMail.start(), try await DemoSMS.start(), try await DemoFax.start()]
+  [try await DemoExchange.start(), try DemoMail.start(), try await DemoSMS.start(), try await DemoFax.start()]
 }
 
 /// The wiring of `serve --demo`: everything under ./var/demo, on the loopback.
