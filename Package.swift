@@ -147,6 +147,10 @@ let package = Package(
       path: "Benchmarks/SMS",
       swiftSettings: strict),
 
+    .executableTarget(
+      name: "mail-bench", dependencies: ["Demo", "LiaisonForTests", "Store", "ContactModel", "Channels", argumentParser],
+      path: "Benchmarks/mail", swiftSettings: strict),
+
     // Tests.
     .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
     .executableTarget(
@@ -156,6 +160,12 @@ let package = Package(
         nioHTTP1,
       ],
       path: "Tests/CrashTest", swiftSettings: strict),
+    .executableTarget(
+      name: "mail-crash-test",
+      dependencies: [
+        "Demo", "LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1, nioPosix,
+      ],
+      path: "Tests/MailCrashTest", swiftSettings: strict),
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(

@@ -3,8 +3,11 @@ import ContactModel
 import Demo
 import Foundation
 import LiaisonForTests
+import NIOHTTP1
 import Store
 import Testing
+
+@testable import liaison
 
 /// A daemon with an e-mail channel, and its store read beside it.
 struct MailBank: Sendable {
@@ -58,25 +61,11 @@ struct MailBank: Sendable {
     }
   }
 
+  var client: AdminClient { AdminClient(socket: bank.directory + "/admin.sock") }
+
   func subjects() async throws -> [String] {
     try await look { try $0.query("SELECT summary FROM contact ORDER BY summary", []).map { try $0.text("summary") } }
   }
-}
-
-func freePort() throws -> Int {
-  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-  defer { close(descriptor) }
-  var address = sockaddr_in()
-  address.sin_family = sa_family_t(AF_INET)
-  address.sin_addr.s_addr = inet_addr("127.0.0.1")
-  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-  let bound = withUnsafeMutablePointer(to: &address) {
-    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-      bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-    }
-  }
-  guard bound else { throw POSIXError(.EADDRINUSE) }
-  return Int(UInt16(bigEndian: address.sin_port))
 }
 
 /// A letter as a customer writes it.
@@ -146,6 +135,40 @@ struct EmailDaemonTests {
     let ledger = try #require(line.first { $0.channel == "mail" })
     #expect((ledger.stored, ledger.duplicate, ledger.refused) == (5, 2, 2))
     #expect(ledger.balances)
+    #expect(try await daemon.stop() == .code(0))
+    mail.bank.remove()
+  }
+
+  @Test func `a mail that could not be read is read anew when it has been mended, attachments and all`() async throws {
+    let mail = try MailBank()
+    let daemon = try mail.bank.start(mail.yaml())
+    _ = try await daemon.ready()
+    let broken = Array("\u{1}\u{2} nothing of a mail\r\n".utf8)
+    _ = try await MailPeer.deliver(
+      .init(from: "x@y.example", to: ["service@liaison.example"], bytes: broken), port: mail.lmtp)
+    try await mail.until("quarantine") { try $0.one("SELECT count(*) AS n FROM quarantine", []).int("n") == 1 }
+    let id = try await mail.look { try $0.one("SELECT arrival_id FROM quarantine", []).text("arrival_id") }
+    let mended = letter(
+      "修好的", to: "service@liaison.example", headers: "Content-Type: multipart/mixed; boundary=b\r\n",
+      body:
+        "--b\nContent-Type: text/plain; charset=utf-8\n\n正文\n--b\nContent-Type: application/pdf; name=a.pdf\n\n%PDF-1.4\n--b--"
+    )
+    _ = try await mail.client.call(
+      .POST, "/v1/quarantine/\(id)/reprocess",
+      body: try JSONObjectText(["mended": Data(mended.bytes).base64EncodedString(), "reason": "no header"]))
+    try await mail.until("the request") {
+      try $0.first("SELECT 1 AS one FROM service_request WHERE summary = '修好的'", []) != nil
+    }
+    let (parts, from, raw) = try await mail.look { connection in
+      (
+        try connection.query("SELECT name FROM attachment", []).map { try $0.textOrNil("name") },
+        try connection.one("SELECT from_canonical FROM contact", []).textOrNil("from_canonical"),
+        try connection.one("SELECT raw FROM arrival", []).blob("raw")
+      )
+    }
+    #expect(parts == ["a.pdf"])
+    #expect(from == "x@y.example" || from == "kehu@bank.example")
+    #expect(raw == broken)
     #expect(try await daemon.stop() == .code(0))
     mail.bank.remove()
   }
@@ -257,6 +280,79 @@ struct MailServerTests {
     #expect(duplicates.allSatisfy { $0 == 0 })
     #expect(cursor.contains("\"lastUID\":4"), "\(cursor)")
     #expect(try await second.stop() == .code(0))
+    mail.bank.remove()
+  }
+
+  @Test func `an agent's answer leaves through Postfix, what it is answered with is bound, and a bounce settles it`()
+    async throws
+  {
+    let mail = try MailBank()
+    let server = try BankMail("lmtp=\(mail.lmtp)")
+    let daemon = try mail.bank.start(
+      mail.yaml(
+        """
+        submission:
+          host: localhost
+          port: \(server.submission)
+          tls: starttls
+          authorities: \(server.caFile)
+          user: service
+          password: {env: MAIL_PASSWORD}
+        """), environment: ["MAIL_PASSWORD": "secret"])
+    _ = try await daemon.ready()
+    try await post(letter("信用卡账单", to: "service@liaison.example", id: "q1"), server)
+    try await mail.until("the question") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 1 }
+    let request = try await mail.look { try $0.one("SELECT request_id FROM service_request", []).text("request_id") }
+    _ = try await mail.client.call(
+      .POST, "/v1/service-requests/\(request)/replies", body: try JSONObjectText(["text": "尊敬的客户，已核对。"]))
+    try await mail.until("the answer is taken") {
+      try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'accepted'", []).int("n") == 1
+    }
+    try await mail.until("the answer lies in the customer's mailbox") { _ in !server.messages(user: "kehu").isEmpty }
+    let answer = try #require(server.messages(user: "kehu").first)
+    #expect(answer.contains("In-Reply-To: <q1@customer.example>"))
+    func header(_ name: String) -> String? {
+      answer.split(separator: "\n").first { $0.hasPrefix(name) }?.split(separator: "<").last?.split(separator: ">")
+        .first
+        .map(String.init)
+    }
+    let signed = try #require(header("Reply-To:"))
+    let answerID = try #require(header("Message-ID:"))
+    // By the signed address, whatever the subject; by what it refers to; and a forged signature does not bind.
+    try await post(letter("谢谢", to: signed), server)
+    try await post(
+      letter("Re: 信用卡账单", to: "service@liaison.example", headers: "In-Reply-To: <\(answerID)>\r\n"), server)
+    let forged = signed.replacing(try Regex("\\.[0-9a-z]+@"), with: ".0000000000000000@")
+    try await post(letter("forged", to: forged, from: "boese@elsewhere.example"), server)
+    try await mail.until("three more") {
+      try $0.one("SELECT count(*) AS n FROM contact WHERE direction = 'inbound'", []).int("n") == 4
+    }
+    let joined = try await mail.look { connection in
+      try connection.query(
+        """
+        SELECT c.summary FROM contact c JOIN contact_service_request l ON l.contact_id = c.contact_id
+        WHERE l.request_id = $1 AND c.direction = 'inbound' ORDER BY c.summary
+        """, [.text(request)]
+      ).map { try $0.text("summary") }
+    }
+    #expect(joined == ["Re: 信用卡账单", "信用卡账单", "谢谢"])
+
+    // Answered to an address that nobody has: Postfix takes it, and reports it to the address of the attempt.
+    try await post(letter("from nobody", to: "service@liaison.example", from: "nobody@liaison.example"), server)
+    try await mail.until("the second question") {
+      try $0.first("SELECT 1 AS one FROM service_request WHERE summary = 'from nobody'", []) != nil
+    }
+    let second = try await mail.look {
+      try $0.one("SELECT request_id FROM service_request WHERE summary = 'from nobody'", []).text("request_id")
+    }
+    _ = try await mail.client.call(
+      .POST, "/v1/service-requests/\(second)/replies", body: try JSONObjectText(["text": "x"]))
+    try await mail.until("the bounce") {
+      try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'undelivered'", []).int("n") == 1
+    }
+    let requests = try await mail.look { try $0.one("SELECT count(*) AS n FROM service_request", []).int("n") }
+    #expect(requests == 3)
+    #expect(try await daemon.stop() == .code(0))
     mail.bank.remove()
   }
 }

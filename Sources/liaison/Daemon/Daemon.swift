@@ -118,7 +118,10 @@ struct Daemon {
     let webhooks = WebhookDispatcher(database: database, masks: access.masks, now: now, logger: logger)
     var routes = makeRoutes(
       registry: registry, database: database, bodies: bodies, hub: hub, tokens: tokens, intake: intake,
-      supervisors: supervisors)
+      supervisors: supervisors,
+      rereading: { [channels] channel, raw, to in
+        await channels.first { $0.adapter.channel == channel }?.reread?(raw, to)
+      })
     let cursors = CursorSigner(secret: secrets.key(for: "cursor"))
     routes += CustomerResources(database: database, cursors: cursors).routes
     routes += RecordResources(database: database, cursors: cursors).routes
@@ -280,7 +283,7 @@ struct Daemon {
 
   private func makeRoutes(
     registry: OpenMetricsRegistry, database: Database, bodies: BodyStore, hub: StreamHub, tokens: TokenLookup,
-    intake: Intake, supervisors: [ChannelSupervisor]
+    intake: Intake, supervisors: [ChannelSupervisor], rereading: @escaping Intake.Rereading
   ) -> [Route] {
     var routes = operationalRoutes(metrics: registry) {
       var checks: [Readiness.Check] = []
@@ -309,7 +312,9 @@ struct Daemon {
             for supervisor in supervisors { out.append((supervisor.adapter.channel, await supervisor.health)) }
             return out
           },
-          reprocess: { id, mended, actor in try await intake.reprocess(id, mended: mended, by: actor) },
+          reprocess: { id, mended, actor in
+            try await intake.reprocess(id, mended: mended, by: actor, rereading: rereading)
+          },
           apply: { documents, isRehearsal, actor in
             try await apply(documents, to: database, rehearsal: isRehearsal, by: actor, at: now())
           },
