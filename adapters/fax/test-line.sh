@@ -1,9 +1,9 @@
 #!/bin/bash
 # adapters/fax/test-line.sh [--slow]: the fax tests over a real telephone line (what `make test-fax` runs; root).
 #
-# Starts two software modems, two HylaFAX servers and an exchange (../shared/peers/fax), runs LineTests, stops what it
-# started. Real time: 2.5 minutes, with --slow (no answer, a person, a cut line) 6.5.
-# Needs: apt-get install --no-install-recommends hylafax-server hylafax-client iaxmodem ghostscript fonts-droid-fallback
+# Starts two software modems, two HylaFAX servers and an exchange (../shared/peers/fax), runs the adapter's LineTests and
+# the daemon's FaxLineTests, stops what it started. Audio is in real time: 5 minutes, with --slow (no answer, a person, a
+# cut line) 13. SWIFT_TEST is the command that runs tests. Needs the Debian packages of packages.list.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 peers=$(cd ../shared/peers/fax 2>/dev/null && pwd) || { echo "no ../shared/peers/fax: not run"; exit 0; }
@@ -17,4 +17,4 @@ for _ in $(seq 80); do
 done
 [ "${1-}" = --slow ] && export LIAISON_FAX_SLOW=1
 export LIAISON_FAX_LINE=$base
-${SWIFT_TEST:-swift test} --filter 'FaxTests\.LineTests'
+${SWIFT_TEST:-swift test} --filter '^(FaxTests\.LineTests|LiaisonTests\.FaxLineTests)'
