@@ -10,7 +10,13 @@ peers=$(cd ../shared/peers/fax 2>/dev/null && pwd) || { echo "no ../shared/peers
 [ "$(id -u)" = 0 ] || { echo "needs root"; exit 1; }
 base=$(mktemp -d /var/tmp/liaison-fax-line.XXXXXX)
 "$peers/fax-line.sh" start "$base" --switch "$peers/iaxswitch.py" </dev/null
-trap '"$peers/fax-line.sh" stop "$base"; rm -rf "$base"' EXIT
+# Sessions of a server that was restarted outlive it: they name the same folder, which is ours alone.
+end() {
+  "$peers/fax-line.sh" stop "$base"
+  for pid in $(pgrep -f "^hfaxd .*$base/"); do kill "$pid"; done
+  rm -rf "$base"
+}
+trap end EXIT
 for _ in $(seq 80); do
   [ "$(cat "$base"/*/status/ttyIAX* 2>/dev/null | grep -c idle)" = 2 ] && break
   sleep 0.5

@@ -30,10 +30,13 @@ struct DemoFax: Sendable {
     """
   }
 
-  var port: Int { server.port }
+  /// The line runs beside the daemon: a customer's fax each ten times `interval` seconds, none for 0.
+  func join(_ daemon: inout Daemon, every interval: Int) {
+    let (people, logger) = (DemoBank.customers(1_000), daemon.logger)
+    daemon.companions.append { _ in await run(people: people, every: interval, logger) }
+  }
 
-  /// Serves the line and, unless `interval` is 0, sends a customer's fax each ten of its seconds. Until cancelled.
-  func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
+  private func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
     await withTaskGroup(of: Void.self) { group in
       group.addTask {
         do {

@@ -10,8 +10,9 @@ import NIOCore
 import NIOHTTP1
 import Store
 
-/// The wiring of `serve --demo`: everything under ./var/demo, on the loopback.
-func demoConfiguration() throws -> Configuration {
+/// The wiring of `serve --demo`: everything under ./var/demo, on the loopback. `channels` are further entries of that
+/// list, whose peers run already; `secrets` is what they read their passwords from.
+func demoConfiguration(channels: [String] = [], secrets: [String: String] = [:]) throws -> Configuration {
   let directory = FileManager.default.currentDirectoryPath + "/var/demo"
   let parameters =
     ["./config/params", "/usr/share/liaison/params"].first { FileManager.default.fileExists(atPath: $0) }
@@ -34,10 +35,12 @@ func demoConfiguration() throws -> Configuration {
         bank_name_en: Demo Bank
         post_burst: 1000
         post_interval: 10ms
+    \(channels.joined(separator: "\n"))
     """
   do {
     return try Configuration.read(
-      yaml, file: "the demo's configuration", environment: ProcessInfo.processInfo.environment
+      yaml, file: "the demo's configuration",
+      environment: ProcessInfo.processInfo.environment.merging(secrets) { $1 }
     )
     .configuration
   } catch let problems as ConfigurationProblems {
@@ -106,7 +109,8 @@ private func seed(
             contactPoints: [
               ContactPoint(address: Address(kind: .phone, canonical: person.phone, raw: person.phone)),
               ContactPoint(address: Address(kind: .email, canonical: person.email, raw: person.email)),
-            ], accounts: [person.account]),
+            ] + (person.fax.map { [ContactPoint(address: Address(kind: .fax, canonical: $0, raw: $0))] } ?? []),
+            accounts: [person.account]),
           nameFolded: NormalForm.name(person.customer.name), source: "demo", at: time)
       }
     }
