@@ -128,34 +128,46 @@ let package = Package(
     // Figures: a program of its own, never timed tests.
     .executableTarget(
       name: "liaison-bench",
-      dependencies: ["Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, logging,
+        nioCore, nioHTTP1,
+      ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(
       name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
       exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
     .executableTarget(
-      name: "SMSBench", dependencies: ["Channels", "Demo", "SMS", logging], path: "Benchmarks/SMS",
+      name: "SMSBench",
+      dependencies: [
+        "Channels", "ContactModel", "Demo", "LiaisonForTests", "SMS", "Store", asyncHTTPClient, logging, nioCore,
+        nioHTTP1,
+      ],
+      path: "Benchmarks/SMS",
       swiftSettings: strict),
 
     // Tests.
     .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
     .executableTarget(
       name: "crash-test",
-      dependencies: ["LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "LiaisonForTests", "Demo", "SMS", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1,
+      ],
       path: "Tests/CrashTest", swiftSettings: strict),
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(
-      name: "IntakeTests", dependencies: ["Intake", "Customers", "Store", "ContactModel", "Channels", logging],
+      name: "IntakeTests",
+      dependencies: ["Intake", "Customers", "Desk", "Store", "ContactModel", "Channels", "Telephony", logging],
       swiftSettings: strict),
     .testTarget(
       name: "DeskTests", dependencies: ["Desk", "Store", "ContactModel", "Channels", logging], swiftSettings: strict),
     .testTarget(
       name: "LiaisonTests",
       dependencies: [
-        "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
-        asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
+        "liaison", "LiaisonForTests", "API", "Demo", "SMS", "Intake", "Outbound", "Store", "ContactModel", "Channels",
+        "Email", "WebForms",
+        asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
       ],
       swiftSettings: strict),
     .target(
@@ -173,8 +185,9 @@ let package = Package(
     .testTarget(
       name: "APITests",
       dependencies: [
-        "API", "Channels", "ContactModel", "Customers", "Desk", "Intake", "Outbound", "Store", "PostgresForTests",
-        asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix, nioHTTP1, nioSSL,
+        "API", "Channels", "ContactModel", "Customers", "Demo", "Desk", "Intake", "Outbound", "Store", "Telephony",
+        "PostgresForTests", asyncHTTPClient, serviceLifecycle, logging, coreMetrics, crypto, nioCore, nioPosix,
+        nioHTTP1, nioSSL,
       ],
       swiftSettings: strict),
     .testTarget(

@@ -4,20 +4,26 @@ import Logging
 import SMS
 import Synchronization
 
-/// How many short messages the SMS adapter alone carries, out and in, over loopback to the stand-in SMSC of this process.
+/// How many short messages are carried, out and in, over loopback to the stand-in SMSC of this process.
 ///
-/// Nothing is durable here: `accept` answers at once and no store is asked, so the figures are the ceiling of the
-/// adapter, not of the daemon. Client and SMSC share the machine's cores.
+/// `adapter`: the SMS adapter alone. Nothing is durable: `accept` answers at once and no store is asked, so the figures
+/// are the ceiling of the adapter. Client and SMSC share the machine's cores. `daemon`: the real program that `LIAISON`
+/// names; see `DaemonBench`. `kannel`: a real Kannel beside it; see `KannelBench`.
 ///
-///     swift run -c release SMSBench [messages=200000] [window=200] [runs=3]
+///     swift run -c release SMSBench [adapter] [daemon] [kannel] [messages=200000] [window=200] [runs=3]
 @main
 struct SMSBench {
   static func main() async throws {
     var settings: [String: Int] = ["messages": 200_000, "window": 200, "runs": 3, "submitters": 256]
+    var parts: Set<String> = []
     for argument in CommandLine.arguments.dropFirst() {
+      if ["adapter", "daemon", "kannel"].contains(argument) {
+        parts.insert(argument)
+        continue
+      }
       let halves = argument.split(separator: "=")
       guard halves.count == 2, let value = Int(halves[1]), value > 0, settings[String(halves[0])] != nil else {
-        print("usage: SMSBench [messages=N] [window=N] [runs=N] [submitters=N]")
+        print("usage: SMSBench [adapter] [daemon] [kannel] [messages=N] [window=N] [runs=N] [submitters=N]")
         return
       }
       settings[String(halves[0])] = value
@@ -25,6 +31,22 @@ struct SMSBench {
     let messages = settings["messages"] ?? 1
     let window = settings["window"] ?? 1
     let submitters = settings["submitters"] ?? 1
+    let runs = settings["runs"] ?? 1
+    if parts.contains("adapter") || parts.isEmpty { try await adapter(messages, window, submitters, runs) }
+    guard parts.contains("daemon") || parts.contains("kannel") else { return }
+    print(
+      "durability: liaison fsyncs each message before its answer or first byte; kannel none; window \(window), loopback"
+    )
+    let daemon = try await DaemonBench(messages: messages, window: window)
+    // In turns, so that both have the same machine.
+    for run in 1...runs {
+      if parts.contains("daemon") { try await daemon.run(run) }
+      if parts.contains("kannel") { try await KannelBench(messages: messages, window: window).run(run) }
+    }
+    await daemon.end()
+  }
+
+  private static func adapter(_ messages: Int, _ window: Int, _ submitters: Int, _ runs: Int) async throws {
     print(
       "durability: none (adapter alone); window \(window), \(submitters) submitters, one transceiver session, loopback")
 
@@ -50,7 +72,7 @@ struct SMSBench {
         }
       }
       while await adapter.health.state != .up { try await Task.sleep(for: .milliseconds(10)) }
-      for run in 1...(settings["runs"] ?? 1) {
+      for run in 1...runs {
         let out = await submit(messages, by: submitters, through: adapter)
         print("run \(run) submit:  \(out)")
         let inbound = await deliver(messages, window: window, from: smsc)
@@ -126,7 +148,7 @@ struct SMSBench {
     return summary(result.accepted, of: messages, in: ContinuousClock.now - start, result.latencies)
   }
 
-  private static func summary(_ accepted: Int, of messages: Int, in time: Duration, _ latencies: [Int64]) -> String {
+  static func summary(_ accepted: Int, of messages: Int, in time: Duration, _ latencies: [Int64]) -> String {
     let sorted = latencies.sorted()
     func quantile(_ share: Double) -> Int64 { sorted.isEmpty ? 0 : sorted[Int(Double(sorted.count - 1) * share)] }
     let rate = Int64(accepted) * 1_000_000 / max(1, time.wholeMicroseconds)

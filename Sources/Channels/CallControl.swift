@@ -4,8 +4,26 @@
 /// `CallEvent` of the call concerned (`transferred`, `parked`, `ended`, …). An order to originate names its call in
 /// advance, so a command repeated under the same id does not ring anybody twice.
 public protocol CallControl: Sendable {
+  /// The switches it reaches, by the names commands and calls use.
+  var servers: [String] { get }
   /// Never throws, never retries.
   func perform(_ command: CallCommand) async -> CallCommandResult
+  /// What the call is named that an order to originate under this command id begins.
+  func callID(ofCommand id: String) -> String
+  /// A call that lives now, as last heard; nil if there is none of that name.
+  func liveCall(_ callID: String, on server: String) -> LiveCall?
+  /// All that live now; internal ones too.
+  func liveCalls(on server: String) -> [LiveCall]
+}
+
+/// A call as it is known at this moment, with the devices that have a part in it: talking, ringing, held or waiting.
+public struct LiveCall: Hashable, Sendable {
+  public var state: CallState
+  public var devices: [String]
+  public init(state: CallState, devices: [String]) {
+    self.state = state
+    self.devices = devices
+  }
 }
 
 public struct CallCommand: Hashable, Sendable, Codable {

@@ -57,6 +57,8 @@ public struct CallState: Hashable, Sendable, Codable {
   public var jobReason: String?
   /// True if its beginning was not seen: it was found in a list of what exists.
   public var isFromSnapshot: Bool
+  /// The call this one turned out to be part of, once it has ended as `merged` (a consultation after the transfer).
+  public var mergedInto: String?
   /// `answered`, `abandoned`, `cancelled`, `busy`, `no-answer`, … nil while the call lives.
   public var disposition: String?
   /// `caller`, `agent`, `customer`, `network`; nil while it lives or when unknown.
@@ -73,7 +75,8 @@ public struct CallState: Hashable, Sendable, Codable {
     case server
     case callID = "callId"
     case direction, caller, callerName, dialled, customerNo, queue, offers, legs, transfers, holds, recordings
-    case consultations, job, jobReason, isFromSnapshot, disposition, endedBy, created, queued, connected, ended
+    case consultations, job, jobReason, isFromSnapshot, mergedInto, disposition, endedBy, created, queued, connected
+    case ended
     case variables
   }
 
@@ -81,8 +84,9 @@ public struct CallState: Hashable, Sendable, Codable {
     server: String, callID: String, direction: Direction, caller: Address? = nil, callerName: String? = nil,
     dialled: Address? = nil, customerNo: String? = nil, queue: String? = nil, offers: [Offer] = [], legs: [Leg] = [],
     transfers: [Transfer] = [], holds: [Hold] = [], recordings: [Recording] = [], consultations: [Consultation] = [],
-    job: String? = nil, jobReason: String? = nil, isFromSnapshot: Bool = false, disposition: String? = nil,
-    endedBy: String? = nil, created: Timestamp, queued: Timestamp? = nil, connected: Timestamp? = nil,
+    job: String? = nil, jobReason: String? = nil, isFromSnapshot: Bool = false, mergedInto: String? = nil,
+    disposition: String? = nil, endedBy: String? = nil, created: Timestamp, queued: Timestamp? = nil,
+    connected: Timestamp? = nil,
     ended: Timestamp? = nil, variables: [InboundMessage.Property] = []
   ) {
     self.server = server
@@ -102,6 +106,7 @@ public struct CallState: Hashable, Sendable, Codable {
     self.job = job
     self.jobReason = jobReason
     self.isFromSnapshot = isFromSnapshot
+    self.mergedInto = mergedInto
     self.disposition = disposition
     self.endedBy = endedBy
     self.created = created

@@ -67,6 +67,11 @@ public struct NumberPlan: Hashable, Sendable {
       national = String(digits.dropFirst(countryCode.count))
     } else if international, !isServiceCode(digits), !isNational(digits) {
       (national, abroad) = split(digits)
+      isFull = true
+    } else if digits.hasPrefix(countryCode), (10...11).contains(digits.count - countryCode.count), !isNational(digits) {
+      // Our code before a number in no range we know: ranges grow.
+      national = String(digits.dropFirst(countryCode.count))
+      isFull = true
     }
     if abroad {
       guard (7...15).contains(national.count), national.first != "0" else {

@@ -36,6 +36,9 @@ public typealias StopID = Identifier<StopKind>
 public enum QuietKind: IdentifierKind { public static let prefix = "quiet" }
 public typealias QuietID = Identifier<QuietKind>
 
+public enum CallCommandKind: IdentifierKind { public static let prefix = "command" }
+public typealias CallCommandID = Identifier<CallCommandKind>
+
 /// 客户编码 Customer_No: names one customer uniquely and globally, in every system of the bank. Issued by the CRM.
 public struct CustomerNumber: Hashable, Comparable, Sendable, Codable, LosslessStringConvertible {
   public let description: String

@@ -29,6 +29,8 @@ public final class AsteriskStandIn: Sendable {
     /// Lines of `Status` for what exists now, by Uniqueid.
     var rows: [String: String] = [:]
     var actions: [String] = []
+    var orders: [[String: String]] = []
+    var switchboard: StandInSwitchboard?
   }
 
   public let username: String
@@ -38,19 +40,23 @@ public final class AsteriskStandIn: Sendable {
   private let piece: Int?
   /// Closes the first connection after so many recorded bytes.
   private let cut: Int?
+  /// After a cut the next connection lists what lives and goes on behind it.
+  private let resumes: Bool
   /// Whether `Status` is answered with an empty list, or left to the recording.
   private let answersStatus: Bool
   let state = Mutex(State())
+  private let began = ContinuousClock.now
 
   public init(
     programme: Programme = .calls, username: String = "liaison", secret: String = "demo", piece: Int? = nil,
-    cut: Int? = nil, answersStatus: Bool = true
+    cut: Int? = nil, resumes: Bool = false, answersStatus: Bool = true
   ) {
     self.programme = programme
     self.username = username
     self.secret = secret
     self.piece = piece
     self.cut = cut
+    self.resumes = resumes
     self.answersStatus = answersStatus
   }
 
@@ -79,12 +85,20 @@ public final class AsteriskStandIn: Sendable {
 
   /// The names of the actions received so far.
   public var actions: [String] { state.withLock { $0.actions } }
+  /// The actions that are orders, with their headers (of those that repeat, the last).
+  public var orders: [[String: String]] { state.withLock { $0.orders } }
   public var connections: Int { state.withLock { $0.connections } }
+
+  /// Lets orders have their effects.
+  func obey(_ switchboard: StandInSwitchboard) { state.withLock { $0.switchboard = switchboard } }
 
   /// Closes every connection, as a switch does that is stopped at once.
   public func hangUpOnEverybody() {
     for peer in state.withLock({ Array($0.peers.values) }) { peer.channel.close(promise: nil) }
   }
+
+  /// Nothing exists any more, as after a switch was started anew.
+  public func forget() { state.withLock { $0.rows = [:] } }
 
   /// One event to everybody who is logged in.
   public func tell(_ event: String, _ headers: [(String, String)]) {
@@ -131,10 +145,11 @@ public final class AsteriskStandIn: Sendable {
       let isRight = value("Username") == username && (value("Secret") == secret || value("Key") != nil)
       guard isRight else { return answer("Error", "Authentication failed", "") }
       answer("Success", "Authentication accepted", "")
+      let uptime = 100 + (ContinuousClock.now - began).components.seconds
       channel.writeAndFlush(
         ByteBuffer(
           string:
-            "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: 100\r\nLastReload: 100\r\nStatus: Fully Booted\r\n\r\n"
+            "Event: FullyBooted\r\nPrivilege: system,all\r\nUptime: \(uptime)\r\nLastReload: \(uptime)\r\nStatus: Fully Booted\r\n\r\n"
         ),
         promise: nil)
       let number = state.withLock { state in
@@ -146,6 +161,13 @@ public final class AsteriskStandIn: Sendable {
       answer("Error", "Permission denied", "")
     case "Status":
       guard answersStatus else { return }
+      if resumes, case .recordings(let all) = programme, state.withLock({ $0.connections }) == 2, let cut {
+        let bytes = played(all[0])
+        if cut < bytes.count {
+          let listing = StandInListing(of: bytes[..<eventEnd(after: cut, in: bytes)])
+          state.withLock { $0.rows = listing.rows }
+        }
+      }
       let rows = state.withLock { Array($0.rows.values) }
       var text =
         "Response: Success\r\nActionID: \(id)\r\nEventList: start\r\nMessage: Channel status will follow\r\n\r\n"
@@ -160,22 +182,24 @@ public final class AsteriskStandIn: Sendable {
       answer("Goodbye", "Thanks for all the fish.", "")
       channel.close(promise: nil)
     default:
+      let headers = Dictionary(action.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
+      let switchboard = state.withLock { state in
+        if !inquiries.contains(name), state.orders.count < 10_000 { state.orders.append(headers) }
+        return state.switchboard
+      }
+      if let refusal = switchboard?.refusal(of: name, headers) { return answer("Error", refusal, "") }
       answer("Success", "\(name) taken", "")
+      switchboard?.carryOut(name, headers)
     }
   }
 
   private func replay(_ recordings: [[UInt8]], _ connection: Int, to channel: any Channel) {
-    guard connection >= 1, connection <= recordings.count else { return }
-    var bytes = recordings[connection - 1]
-    if let start = bytes.firstRange(of: Array("Event: FullyBooted".utf8)),
-      let end = bytes[start.upperBound...].firstRange(of: Array("\r\n\r\n".utf8))
-    {
-      bytes.removeSubrange(0..<end.upperBound)
-    } else if bytes.starts(with: Array("Asterisk".utf8)), let end = bytes.firstIndex(of: 0x0a) {
-      bytes.removeSubrange(...end)
-    }
+    let isRest = resumes && cut != nil && connection == 2
+    guard connection >= 1, isRest || connection <= recordings.count else { return }
+    var bytes = played(recordings[isRest ? 0 : connection - 1])
     let isCut = cut.map { $0 < bytes.count } ?? false && connection == 1
     if let cut, isCut { bytes.removeSubrange(cut...) }
+    if let cut, isRest { bytes.removeSubrange(..<(cut < bytes.count ? eventEnd(after: cut, in: bytes) : bytes.count)) }
     let size = piece ?? max(1, bytes.count)
     var offset = 0
     while offset < bytes.count {
@@ -185,7 +209,28 @@ public final class AsteriskStandIn: Sendable {
     }
     if isCut { channel.close(promise: nil) }
   }
+
+  /// What of a recording is played: the stand-in does its own greeting and login.
+  private func played(_ recording: [UInt8]) -> [UInt8] {
+    var bytes = recording
+    if let start = bytes.firstRange(of: Array("Event: FullyBooted".utf8)),
+      let end = bytes[start.upperBound...].firstRange(of: Array("\r\n\r\n".utf8))
+    {
+      bytes.removeSubrange(0..<end.upperBound)
+    } else if bytes.starts(with: Array("Asterisk".utf8)), let end = bytes.firstIndex(of: 0x0a) {
+      bytes.removeSubrange(...end)
+    }
+    return bytes
+  }
+
+  /// Where the message ends that `place` is in.
+  private func eventEnd(after place: Int, in bytes: [UInt8]) -> Int {
+    bytes[max(0, place - 3)...].firstRange(of: Array("\r\n\r\n".utf8))?.upperBound ?? bytes.count
+  }
 }
+
+/// What a client asks after its login without wanting anything done.
+private let inquiries: Set<String> = ["Filter", "QueueStatus", "CoreShowChannels", "BridgeList", "BridgeInfo"]
 
 /// Cuts a client's bytes into actions; confined to its event loop.
 private final class StandInHandler: ChannelInboundHandler {

@@ -58,8 +58,13 @@ public final class StandInSMSC: Sendable {
   }
 
   fileprivate let state: Mutex<State>
+  /// Told of every submit, on the session's event loop.
+  private let onSubmit: (@Sendable (Submitted) -> Void)?
 
-  public init(_ behaviour: Behaviour = Behaviour()) { state = Mutex(State(behaviour: behaviour)) }
+  public init(_ behaviour: Behaviour = Behaviour(), onSubmit: (@Sendable (Submitted) -> Void)? = nil) {
+    state = Mutex(State(behaviour: behaviour))
+    self.onSubmit = onSubmit
+  }
 
   /// Submits taken so far, answered or not.
   public var count: Int { state.withLock { $0.count } }
@@ -100,6 +105,9 @@ public final class StandInSMSC: Sendable {
     }
     for session in sessions { session.execute { $0.hangUp() } }
   }
+
+  /// Whether somebody is bound that receives.
+  public var isBound: Bool { state.withLock { !$0.sessions.isEmpty } }
 
   /// Returns when `count` submits have been taken.
   public func waitForSubmits(_ count: Int) async {
@@ -163,6 +171,7 @@ public final class StandInSMSC: Sendable {
       return (state.nextID, ready)
     }
     for continuation in ready { continuation.resume() }
+    if let id, let onSubmit { onSubmit(Submitted(id: id, message: message, parameters: parameters)) }
     return id
   }
 }

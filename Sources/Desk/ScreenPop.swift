@@ -14,7 +14,10 @@ public struct ScreenPop: Sendable, Hashable, Codable {
   public var tieZone: IdentityZone
   public var candidates: [CandidateView]
   public var reason: String
-  public var request: RequestView
+  /// Nil for a call that has not asked for a person, and for the bank's own calls.
+  public var request: RequestView?
+  /// Of a call: how it came here; nil on other channels.
+  public var call: CallView?
   public var openRequests: [RequestView]
   /// The last five contacts over all channels, newest first, without this one.
   public var lastContacts: [ContactView]
@@ -80,27 +83,31 @@ public struct ScreenPop: Sendable, Hashable, Codable {
 }
 
 extension Connection {
-  /// The pop of a contact as it stands now; nil if the contact or its request is unknown.
-  public func screenPop(of id: ContactID) throws -> ScreenPop? {
-    guard let contact = try contact(id), let request = try requests(of: id).first else { return nil }
-    return try screenPop(of: contact, in: request)
+  /// The pop of a contact as it stands now, to one agent if it is a call and one is given; nil if the contact is
+  /// unknown, or is no call and belongs to no request.
+  public func screenPop(of id: ContactID, to agent: Agent? = nil) throws -> ScreenPop? {
+    guard let contact = try contact(id) else { return nil }
+    let request = try requests(of: id).first
+    let call = contact.channel.kind == .telephony ? try call(of: id)?.state() : nil
+    guard request != nil || call != nil else { return nil }
+    var pop = try wholeScreenPop(of: contact, in: request, call: call)
+    if let call, let device = agent?.device {
+      pop.call?.device = device
+      pop.call?.part = parts(call)[device]?.rawValue
+      pop.allowedActions += callActions(pop.call?.part)
+    }
+    return try pop.fitting().pop
   }
 
   /// Cut to the first budget of text with which the whole keeps its limit.
   func screenPop(of contact: Contact, in request: ServiceRequest) throws -> ScreenPop {
-    var pop = try wholeScreenPop(of: contact, in: request)
-    for budget in [6_000, 3_000, 1_200, 500, 160, 60] {
-      let cut = pop.cut(to: budget)
-      if budget == 60 { pop = cut }
-      if try JSONText.encode(cut).utf8.count <= ScreenPop.mostBytes { return cut }
-    }
-    return pop
+    try wholeScreenPop(of: contact, in: request, call: nil).fitting().pop
   }
 
-  private func wholeScreenPop(of contact: Contact, in request: ServiceRequest) throws -> ScreenPop {
+  func wholeScreenPop(of contact: Contact, in request: ServiceRequest?, call: CallState?) throws -> ScreenPop {
     let decision = try identityDecision(contact.identity.decision)
     let customer = try contact.customerNo.flatMap { try customerRecord($0) }
-    let chain = try contacts(of: request.id).map(\.id)
+    let chain = try request.map { try contacts(of: $0.id).map(\.id) } ?? [contact.id]
     let candidates = try (decision?.candidates ?? []).prefix(8).compactMap { candidate -> ScreenPop.CandidateView? in
       guard let known = try self.customer(candidate.customerNo) else { return nil }
       return .init(
@@ -112,21 +119,24 @@ extension Connection {
     let attachments = try contact.arrival.map {
       try one("SELECT count(*) AS n FROM attachment WHERE arrival_id = $1", [.id($0)]).count("n")
     }
+    let agents = try call.map { try self.agents(at: Set($0.legs.suffix(20).map(\.device))) } ?? [:]
     return ScreenPop(
-      contact: .init(contact, contentLimit: 2_000, attachments: attachments ?? 0), originalCaller: contact.from,
+      contact: .init(contact, contentLimit: 2_000, attachments: attachments ?? 0),
+      originalCaller: call.map(\.caller) ?? contact.from,
       chain: Array(chain.suffix(20)),
       customer: customer.map { .init($0, confirmed: contact.identity.confirmedBy != nil) },
       tieZone: contact.identity.zone, candidates: candidates, reason: decision?.reason ?? "",
-      request: .init(request), openRequests: openRequests.filter { $0.id != request.id }.prefix(5).map { .init($0) },
+      request: request.map { .init($0) }, call: call.map { .init($0, agents: agents) },
+      openRequests: openRequests.filter { $0.id != request?.id }.prefix(5).map { .init($0) },
       lastContacts: lastContacts.filter { $0.id != contact.id }.prefix(5).map {
         .init($0, contentLimit: 0, attachments: 0)
       },
-      notes: try notes(on: request.id).suffix(5).map { note in
+      notes: try (request.map { try notes(on: $0.id) } ?? []).suffix(5).map { note in
         var note = note
         note.text = String(note.text.prefix(400))
         return note
       },
-      doNotContact: [], allowedActions: allowedActions(contact, request), nextDeadline: request.nextDeadline)
+      doNotContact: [], allowedActions: allowedActions(contact, request), nextDeadline: request?.nextDeadline)
   }
 
   /// An identity decision by its id; nil if unknown.
@@ -138,6 +148,17 @@ extension Connection {
 }
 
 extension ScreenPop {
+  /// Cut to the first budget of text with which the whole keeps its limit, and as JSON.
+  func fitting() throws -> (pop: ScreenPop, text: String) {
+    for budget in [6_000, 3_000, 1_200, 500, 160] {
+      let cut = cut(to: budget)
+      let text = try JSONText.encode(cut)
+      if text.utf8.count <= ScreenPop.mostBytes { return (cut, text) }
+    }
+    let cut = cut(to: 60)
+    return (cut, try JSONText.encode(cut))
+  }
+
   /// The text of the contact at most so many bytes long, all other texts in proportion.
   func cut(to bytes: Int) -> ScreenPop {
     var pop = self
@@ -159,7 +180,8 @@ extension ScreenPop {
       return candidate
     }
     pop.reason = reason.cut(to: line)
-    pop.request.summary = request.summary.cut(to: line)
+    pop.request?.summary = (request?.summary ?? "").cut(to: line)
+    pop.call = call?.cut(to: line)
     pop.openRequests = openRequests.map { open in
       var open = open
       open.summary = open.summary.cut(to: line)
@@ -183,7 +205,7 @@ extension ScreenPop {
 
 extension String {
   /// At most so many bytes of UTF-8 as JSON writes it, never within a character; one that is longer by itself goes.
-  fileprivate func cut(to bytes: Int) -> String {
+  func cut(to bytes: Int) -> String {
     var left = bytes
     var end = startIndex
     while end < endIndex {
@@ -198,9 +220,12 @@ extension String {
   }
 }
 
-private func allowedActions(_ contact: Contact, _ request: ServiceRequest) -> [String] {
-  guard request.status.isLive else { return request.status == .resolved ? ["reopen", "close", "note"] : [] }
-  var out = request.owner == nil ? ["take"] : ["note", "status", "requeue", "resolve"]
+private func allowedActions(_ contact: Contact, _ request: ServiceRequest?) -> [String] {
+  var out: [String] = []
+  if let request {
+    guard request.status.isLive else { return request.status == .resolved ? ["reopen", "close", "note"] : [] }
+    out = request.owner == nil ? ["take"] : ["note", "status", "requeue", "resolve"]
+  }
   if contact.customerNo == nil {
     out += ["attach_customer", "create_prospect"]
   } else if contact.identity.confirmedBy == nil {

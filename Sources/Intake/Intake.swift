@@ -29,21 +29,28 @@ public final class Intake: Sendable {
   let parameters: @Sendable () -> IntakeParameters
   let reference: @Sendable (ArrivalID, ContactChannel) -> String?
   let now: @Sendable () -> Timestamp
+  /// Shows what changed of a call, in the transaction of the change.
+  let show: @Sendable (CallChange, WriteTransaction) throws -> Void
   let options: Options
   let logger: Logger
   private let lanes: RoutingLanes
+  let calls = CallMemory()
 
   /// - Parameter parameters: the categories in force; asked for each arrival.
   /// - Parameter reference: what the sender of an arrival is told to quote; nil where nothing is told.
+  /// - Parameter show: tells agents what changed of a call, in the transaction of the change, so that it is on their
+  ///   screens after one commit.
   public init(
     database: Database, bodies: BodyStore, parameters: @escaping @Sendable () -> IntakeParameters,
     reference: @escaping @Sendable (ArrivalID, ContactChannel) -> String?,
+    show: @escaping @Sendable (CallChange, WriteTransaction) throws -> Void = { _, _ in },
     now: @escaping @Sendable () -> Timestamp, options: Options = Options(), logger: Logger
   ) {
     self.database = database
     self.bodies = bodies
     self.parameters = parameters
     self.reference = reference
+    self.show = show
     self.now = now
     self.options = options
     self.logger = logger
@@ -56,6 +63,7 @@ public final class Intake: Sendable {
     let id = ArrivalID(at: storedAt)
     do {
       let kept = try await keepBodies(of: arrival, as: id, storedAt: storedAt)
+      if kept.payload.isCall { return try await keepAndFollow(kept) }
       let acceptance = try await database.write { try $0.keep(kept) }
       if case .stored = acceptance { lanes.offer(kept) }
       return acceptance
@@ -78,6 +86,31 @@ public final class Intake: Sendable {
         metadata: ["channel": "\(arrival.channel.name)", "fault.text": "\(error)"])
       return .busy(retryAfter: .seconds(5))
     }
+  }
+
+  /// A call's event is kept and applied in one transaction, since somebody's screen waits for it. One that cannot be
+  /// applied is kept all the same and goes the way of the others, into quarantine if need be.
+  private func keepAndFollow(_ kept: KeptArrival) async throws -> Acceptance {
+    let following = try following(kept)
+    let logger = logger
+    let (acceptance, isFollowed) = try await database.write { transaction in
+      let acceptance = try transaction.keep(kept, settled: following.time)
+      guard case .stored = acceptance else { return (acceptance, true) }
+      do {
+        try transaction.savepoint { try following.apply(to: transaction) }
+        return (acceptance, true)
+      } catch let error as DatabaseError where error.isPassing {
+        throw error
+      } catch {
+        logger.warning(
+          "A call's event could not be applied at once.",
+          metadata: ["arrival.id": "\(kept.id)", "fault.text": "\(error)"])
+        try transaction.unsettle(kept.id)
+        return (acceptance, false)
+      }
+    }
+    if !isFollowed { lanes.offer(kept) }
+    return acceptance
   }
 
   /// Counts what an adapter refused on the wire before it became an arrival.

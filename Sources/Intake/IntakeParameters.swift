@@ -11,6 +11,9 @@ public struct IntakeParameters: Sendable {
   public var defaultCategory: Code
   /// Changes with every change of a category; decisions cite it.
   public var version: Int
+  /// What is answered to a STOP and to its taking back, as templates; nil: nothing is answered.
+  public var stopConfirmation: MessageTemplate?
+  public var liftConfirmation: MessageTemplate?
 
   public init(categories: [ContactModel.Category], defaultCategory: Code, version: Int) {
     self.categories = Dictionary(categories.map { ($0.code, $0) }, uniquingKeysWith: { first, _ in first })

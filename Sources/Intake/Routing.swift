@@ -15,20 +15,22 @@ extension Intake {
   func route(_ kept: KeptArrival) async -> Bool {
     do {
       switch kept.payload {
-      case .message(let message): try await route(message, of: kept)
+      case .message(let message):
+        try await route(message, of: kept)
+        try await replaceParts(by: message, of: kept)
       case .unreadable(let unreadable):
         try await setAside(kept, code: unreadable.code, reason: unreadable.text)
       case .report(let report): try await pass(report, of: kept)
-      case .call(let event): try await follow(event, of: kept)
-      case .presence(let presence):
-        let time = now()
-        try await database.write { try $0.passPresence(kept, presence: presence, at: time) }
+      case .call, .presence:
+        let following = try following(kept)
+        try await database.write { transaction in
+          guard try transaction.settleArrival(kept.id, at: following.time) else { return }
+          try following.apply(to: transaction)
+        }
       }
     } catch is CancellationError {
       return false
-    } catch let error as DatabaseError
-      where [.busy, .serialization, .timeout, .connection, .full, .readOnly, .closed].contains(error.kind)
-    {
+    } catch let error as DatabaseError where error.isPassing {
       logger.warning(
         "An arrival could not be routed now and stays in work.",
         metadata: ["arrival.id": "\(kept.id)", "fault.code": "\(error.kind.rawValue)"])
@@ -79,6 +81,7 @@ extension Intake {
 
     let summary = message.subject.flatMap { $0.isEmpty ? nil : $0 } ?? String(message.text.prefix(120))
     let deadline = time + .seconds(category.respondWithinMinutes * 60)
+    let wish = AddressWish(message, from: kept.from, on: kept.channel)
     let request: Routing.RoutedRequest
     var chain = Contact.Chain()
     switch read.thread {
@@ -87,7 +90,7 @@ extension Intake {
     case .follows, .none:
       if case .follows(let earlier, _) = read.thread { chain.related = earlier }
       request =
-        message.isAutomatic
+        message.isAutomatic || wish != nil
         ? .none
         : .opens(
           ServiceRequest(
@@ -107,6 +110,10 @@ extension Intake {
       // Nobody is asked to work on it.
       contact.state = .closed
       contact.disposition = "automatic"
+      contact.times.closed = time
+    } else if let wish, case .none = request {
+      contact.state = .closed
+      contact.disposition = wish.disposition
       contact.times.closed = time
     }
     var detail = Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })
@@ -131,7 +138,10 @@ extension Intake {
             at: routedAt)
         }
       }
-      _ = try transaction.route(routing, at: routedAt)
+      guard try transaction.route(routing, at: routedAt), let wish else { return }
+      try transaction.obey(
+        wish, evidence: wish.evidence(kept, at: routedAt),
+        confirmation: wish.confirmation(parameters, language: message.language), at: routedAt)
     }
   }
 
@@ -140,16 +150,15 @@ extension Intake {
     addresses(of: TieEvidence(from: nil, claims: message.claims)).first?.0
   }
 
-  /// Calls become contacts with telephony; until an adapter brings them they are set aside, not lost.
-  private func follow(_ event: CallEvent, of kept: KeptArrival) async throws {
-    try await setAside(kept, code: "no-call-desk", reason: "no telephony is configured that could follow this call")
-  }
 }
 
 enum IntakeFault: Error, CustomStringConvertible {
   case noCategories
+  /// Asked to follow what is no event of a switch.
+  case noCall
   var description: String {
     switch self {
+    case .noCall: return "this is no call"
     case .noCategories: return "no category of service request is in force; apply one with liaison params apply"
     }
   }

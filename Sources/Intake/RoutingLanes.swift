@@ -4,7 +4,7 @@ import Synchronization
 
 /// Kept arrivals on their way to be routed: a fixed number of lanes, each worked off one by one.
 ///
-/// All arrivals of one sender take the same lane and so keep their order. Bounded as a whole: what finds no place stays
+/// All arrivals of one sender, or of one call, take the same lane and so keep their order. Bounded as a whole: what finds no place stays
 /// in the store alone, and what is new follows it only when the one sweeper has fetched what waits there, oldest
 /// first; otherwise a later arrival of a sender would overtake his earlier one. So it is at the start, too.
 final class RoutingLanes: Sendable {
@@ -194,7 +194,13 @@ final class RoutingLanes: Sendable {
 
   private func lane(of kept: KeptArrival) -> Int {
     var hasher = Hasher()
-    if let from = kept.from { hasher.combine(from.canonical) } else { hasher.combine(kept.id) }
+    switch kept.payload {
+    // The caller's number may come later in a call, or change; the call itself does not.
+    case .call(let event): hasher.combine(event.call.callID)
+    case .presence(let presence): hasher.combine(presence.device)
+    case .message, .report, .unreadable:
+      if let from = kept.from { hasher.combine(from.canonical) } else { hasher.combine(kept.id) }
+    }
     return Int(UInt(bitPattern: hasher.finalize()) % UInt(count))
   }
 }

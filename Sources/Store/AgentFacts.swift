@@ -2,12 +2,14 @@ import Channels
 import ContactModel
 
 extension WriteTransaction {
-  public func upsertQueue(_ code: Code, nameZh: String, nameEn: String) throws {
+  /// Adds a queue or brings it up to date. Without a department it is the whole bank's.
+  public func upsertQueue(_ code: Code, nameZh: String, nameEn: String, department: Code? = nil) throws {
     try execute(
       """
-      INSERT INTO queue(code, name_zh, name_en) VALUES ($1, $2, $3)
-      ON CONFLICT (code) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en
-      """, [.id(code), .text(nameZh), .text(nameEn)])
+      INSERT INTO queue(code, name_zh, name_en, department) VALUES ($1, $2, $3, $4)
+      ON CONFLICT (code) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en,
+        department = excluded.department
+      """, [.id(code), .text(nameZh), .text(nameEn), .id(department)])
   }
 
   /// Adds an agent or brings name, device and queues up to date; the state stays as it is.
@@ -78,10 +80,22 @@ extension Connection {
     return Set([top] + (try rows.map { try $0.parsed("code") }))
   }
 
+  /// Some departments and all below them.
+  public func departments(under tops: Set<Code>) throws -> Set<Code> {
+    try tops.reduce(into: []) { $0.formUnion(try departments(under: $1)) }
+  }
+
   /// The department a queue belongs to. The outer nil: no such queue; the inner: it is the whole bank's.
   public func department(ofQueue queue: Code) throws -> Code?? {
     guard let row = try first("SELECT department FROM queue WHERE code = $1", [.id(queue)]) else { return nil }
     return .some(try row.parsedOrNil("department"))
+  }
+
+  /// Who sits at these telephone devices; devices where nobody does are left out.
+  public func agents(at devices: Set<String>) throws -> [String: AgentID] {
+    var out: [String: AgentID] = [:]
+    for device in devices { out[device] = try agent(at: device) }
+    return out
   }
 
   /// The agent at a telephone device; nil if nobody sits there.

@@ -24,6 +24,13 @@ public struct KeptArrival: Sendable {
     case report(DeliveryReport)
     case unreadable(Arrival.Unreadable)
 
+    /// Somebody's screen waits for it.
+    public var isCall: Bool {
+      switch self {
+      case .call, .presence: return true
+      case .message, .report, .unreadable: return false
+      }
+    }
     /// As the column says it.
     public var kind: String {
       switch self {
@@ -99,8 +106,9 @@ public struct StoredAttachment: Sendable, Hashable, Codable {
 }
 
 extension WriteTransaction {
-  /// Keeps an arrival and counts it, or recognises it by its wire key and counts that.
-  public func keep(_ arrival: KeptArrival) throws -> Acceptance {
+  /// Keeps an arrival and counts it, or recognises it by its wire key and counts that. `settled` if it is worked on in
+  /// this same transaction.
+  public func keep(_ arrival: KeptArrival, settled: Timestamp? = nil) throws -> Acceptance {
     let raw: [SQLValue]
     switch arrival.raw {
     case .inline(let bytes): raw = [.blob(bytes), .null, SQLValue(bytes.count)]
@@ -110,8 +118,8 @@ extension WriteTransaction {
       """
       INSERT INTO arrival(arrival_id, channel_kind, channel, wire_key, reference, from_kind, from_canonical, from_raw,
         to_kind, to_canonical, to_raw, received_at, stored_at, late, payload_kind, payload, raw, raw_sha256, raw_size,
-        state)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 'kept')
+        state, settled_at)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
       ON CONFLICT (channel, wire_key) WHERE wire_key IS NOT NULL DO NOTHING RETURNING arrival_id
       """,
       [
@@ -120,7 +128,7 @@ extension WriteTransaction {
       ] + Address.columns(arrival.from) + Address.columns(arrival.to) + [
         SQLValue(arrival.receivedAt), SQLValue(arrival.storedAt), SQLValue(arrival.late), .text(arrival.payload.kind),
         .text(try arrival.payload.json()),
-      ] + raw)
+      ] + raw + [.text(settled == nil ? "kept" : "routed"), SQLValue(settled)])
     if inserted.isEmpty {
       let first: ArrivalID = try query(
         "SELECT arrival_id FROM arrival WHERE channel = $1 AND wire_key = $2",
@@ -215,8 +223,13 @@ extension WriteTransaction {
     return true
   }
 
+  /// What was kept as settled could not be worked on after all.
+  public func unsettle(_ arrival: ArrivalID) throws {
+    try execute("UPDATE arrival SET state = 'kept', settled_at = NULL WHERE arrival_id = $1", [.id(arrival)])
+  }
+
   /// Marks an arrival as worked on. False if somebody else already did: then nothing else may be written for it.
-  func settleArrival(_ arrival: ArrivalID, at time: Timestamp) throws -> Bool {
+  package func settleArrival(_ arrival: ArrivalID, at time: Timestamp) throws -> Bool {
     try !query(
       "UPDATE arrival SET state = 'routed', settled_at = $2 WHERE arrival_id = $1 AND state <> 'routed' RETURNING arrival_id",
       [.id(arrival), SQLValue(time)]
@@ -286,27 +299,6 @@ extension StoredAttachment {
 func day(of time: Timestamp) -> String { String(time.description.prefix(10)) }
 
 extension WriteTransaction {
-  /// Applies what a switch says of the agent at a device; nobody known there leaves it without effect.
-  public func passPresence(_ kept: KeptArrival, presence: AgentPresence, at time: Timestamp) throws {
-    guard try settleArrival(kept.id, at: time), let id = try agent(at: presence.device),
-      let before = try agent(id)
-    else { return }
-    let state: Agent.State
-    let reason: String?
-    switch presence.state {
-    case _ where presence.isPaused: (state, reason) = (.notReady, presence.pauseReason ?? "paused at the telephone")
-    case .unavailable: (state, reason) = (.notReady, "telephone unavailable")
-    case .busy, .onHold: (state, reason) = (.busy, nil)
-    case .ringing: (state, reason) = (.reserved, nil)
-    case .available:
-      // An available telephone ends what the telephone began, not a pause the agent made at the desk.
-      guard before.state != .offline, before.state != .notReady || before.stateReason?.contains("telephone") == true
-      else { return }
-      (state, reason) = (.ready, nil)
-    }
-    _ = try setState(state, of: id, reason: reason, actor: .liaison, at: time)
-  }
-
   /// Marks a delivery report as taken in and tells whoever settles attempts.
   public func passReport(_ kept: KeptArrival, report: DeliveryReport, at time: Timestamp) throws {
     guard try settleArrival(kept.id, at: time) else { return }

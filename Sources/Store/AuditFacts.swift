@@ -126,21 +126,18 @@ extension Connection {
   /// Audit rows after `seq`, oldest first; of one customer, actor or span of time where given.
   public func auditEntries(
     after seq: Int64, customer: CustomerNumber? = nil, actor: String? = nil, act: String? = nil, from: Timestamp? = nil,
-    until: Timestamp? = nil, limit: Int
+    until: Timestamp? = nil, scope: DepartmentScope? = nil, limit: Int
   ) throws -> [AuditEntry] {
-    var parameters: [SQLValue] = [.int(seq), SQLValue(limit)]
-    var conditions = "seq > $1"
-    func add(_ condition: String, _ value: SQLValue?) {
-      guard let value else { return }
-      parameters.append(value)
-      conditions += " AND \(condition) $\(parameters.count)"
-    }
-    add("customer_no =", customer.map { .id($0) })
-    add("actor =", actor.map { .text($0) })
-    add("act =", act.map { .text($0) })
-    add("at >=", from.map { SQLValue($0) })
-    add("at <", until.map { SQLValue($0) })
-    return try query("SELECT * FROM audit WHERE \(conditions) ORDER BY seq LIMIT $2", parameters)
+    var conditions = Conditions()
+    conditions.add("seq >", .int(seq))
+    conditions.add("customer_no =", .some(customer))
+    conditions.add("actor =", .some(actor))
+    conditions.add("act =", .some(act))
+    conditions.add("at >=", from.map { SQLValue($0) })
+    conditions.add("at <", until.map { SQLValue($0) })
+    conditions.add(scope, .audit)
+    let bound = conditions.placeholder(SQLValue(limit))
+    return try query("SELECT * FROM audit \(conditions.sql) ORDER BY seq LIMIT \(bound)", conditions.parameters)
       .map(AuditEntry.init(row:))
   }
 

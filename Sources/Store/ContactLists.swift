@@ -12,6 +12,8 @@ public struct ContactFilter: Sendable, Hashable {
   public var agent: AgentID?
   public var from: Timestamp?
   public var until: Timestamp?
+  /// Nil: the whole bank.
+  public var scope: DepartmentScope?
   public init() {}
 }
 
@@ -41,6 +43,7 @@ extension Connection {
     conditions.add("agent_id =", .some(filter.agent))
     conditions.add("received_at >=", filter.from.map { SQLValue($0) })
     conditions.add("received_at <", filter.until.map { SQLValue($0) })
+    conditions.add(filter.scope, .contact)
     if let last {
       let time = conditions.placeholder(SQLValue(last.received))
       conditions.add(whole: "(received_at < \(time) OR (received_at = \(time) AND contact_id < {}))", .id(last.id))

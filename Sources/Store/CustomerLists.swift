@@ -10,6 +10,8 @@ public struct CustomerFilter: Sendable, Hashable {
   public var department: Code?
   public var manager: AgentID?
   public var updatedSince: Timestamp?
+  /// Nil: the whole bank.
+  public var scope: DepartmentScope?
   public init() {}
 }
 
@@ -57,6 +59,7 @@ extension Connection {
     conditions.add("manager =", .some(filter.manager))
     conditions.add("updated_at >=", filter.updatedSince.map { SQLValue($0) })
     conditions.add("customer_no >", .some(last))
+    conditions.add(filter.scope, .customer)
     let bound = conditions.placeholder(SQLValue(limit))
     return try query(
       "SELECT * FROM customer \(conditions.sql) ORDER BY customer_no LIMIT \(bound)", conditions.parameters

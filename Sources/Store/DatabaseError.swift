@@ -50,6 +50,14 @@ public struct DatabaseError: Error, Hashable, Sendable, CustomStringConvertible 
 
   public var description: String { "\(kind.rawValue): \(message)" }
 
+  /// The store cannot do it now; the same again later may well succeed.
+  package var isPassing: Bool {
+    switch kind {
+    case .busy, .serialization, .timeout, .connection, .full, .readOnly, .closed: true
+    default: false
+    }
+  }
+
   /// The transaction's other members are not to blame: each may be tried again alone.
   package var isOfOneItem: Bool {
     switch kind {

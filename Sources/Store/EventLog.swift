@@ -66,10 +66,12 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case popRinging = "pop.ringing"
   case popAnswered = "pop.answered"
   case popHeld = "pop.held"
+  case popResumed = "pop.resumed"
   case popConsulting = "pop.consulting"
   case popTransferred = "pop.transferred"
   case popConferenced = "pop.conferenced"
   case popEnded = "pop.ended"
+  case callCommandChanged = "call_command.changed"
   case agentStateChanged = "agent.state_changed"
   case channelHealthChanged = "channel.health_changed"
   case parameterApplied = "parameter.applied"
@@ -84,7 +86,9 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case reportArrived = "delivery_report.arrived"
 
   /// What an agent's screen reacts to; streams of agents carry these alone.
-  public var isPop: Bool { rawValue.hasPrefix("pop.") }
+  public var isForScreens: Bool {
+    rawValue.hasPrefix("pop.") || self == .callCommandChanged || self == .agentStateChanged
+  }
 }
 
 extension WriteTransaction {
@@ -115,37 +119,42 @@ extension WriteTransaction {
 /// Whose events are wanted.
 public enum EventAudience: Sendable, Hashable {
   case everything
+  /// Within some departments, or about no customer, queue or agent at all.
+  case within(DepartmentScope)
   /// Addressed to the agent, or to one of his queues and to nobody in particular.
   case agent(AgentID, queues: Set<Code>)
-
-  public func includes(_ event: EventRecord) -> Bool {
-    switch self {
-    case .everything: return true
-    case .agent(let agent, let queues):
-      if let addressee = event.agent { return addressee == agent }
-      return event.queue.map(queues.contains) ?? false
-    }
-  }
 }
 
 extension Connection {
-  /// Events after `seq`, oldest first, at most `limit`; the audience's alone.
-  public func events(after seq: Int64, for audience: EventAudience, limit: Int) throws -> [EventRecord] {
+  /// Events after `seq`, oldest first, at most `limit`; the audience's alone, of one type or subject where given.
+  public func events(
+    after seq: Int64, for audience: EventAudience = .everything, type: EventType? = nil, about subject: String? = nil,
+    limit: Int
+  ) throws -> [EventRecord] {
+    var conditions = Conditions()
+    conditions.add("seq >", .int(seq))
+    conditions.add("event_type =", type.map { SQLValue($0) })
+    conditions.add("subject =", .some(subject))
     switch audience {
-    case .everything:
-      return try query("SELECT * FROM event WHERE seq > $1 ORDER BY seq LIMIT $2", [.int(seq), .int(Int64(limit))])
-        .map(EventRecord.init(row:))
+    case .everything: break
+    case .within(let scope): conditions.add(scope, .event)
     case .agent(let agent, let queues):
-      var parameters: [SQLValue] = [.int(seq), .int(Int64(limit)), .id(agent)]
-      let list = queues.sorted().map { code in
-        parameters.append(.id(code))
-        return "$\(parameters.count)"
-      }.joined(separator: ", ")
-      let ofQueues = list.isEmpty ? "" : " OR (agent_id IS NULL AND queue IN (\(list)))"
-      return try query(
-        "SELECT * FROM event WHERE seq > $1 AND (agent_id = $3\(ofQueues)) ORDER BY seq LIMIT $2", parameters
-      ).map(EventRecord.init(row:))
+      let own = "agent_id = \(conditions.placeholder(.id(agent)))"
+      if queues.isEmpty {
+        conditions.add(own, if: true)
+      } else {
+        let list = conditions.placeholder(.list(queues.map(\.description).sorted()))
+        conditions.add("(\(own) OR (agent_id IS NULL AND queue IN {{list_text:\(list)}}))", if: true)
+      }
     }
+    let bound = conditions.placeholder(SQLValue(limit))
+    return try query("SELECT * FROM event \(conditions.sql) ORDER BY seq LIMIT \(bound)", conditions.parameters)
+      .map(EventRecord.init(row:))
+  }
+
+  /// One event, if the audience may see it.
+  public func event(_ seq: Int64, for audience: EventAudience) throws -> EventRecord? {
+    try events(after: seq - 1, for: audience, limit: 1).first { $0.seq == seq }
   }
 
   /// Zero when nothing happened yet.

@@ -18,6 +18,23 @@ public struct DecisionRecord: Sendable, Hashable {
   public var body: String
 }
 
+extension WriteTransaction {
+  /// Keeps where a call was sent and why. `subject` is the switch's name of the call.
+  public func record(
+    routing id: DecisionID, of subject: String, customer: CustomerNumber?, ruleVersion: String, verdict: String,
+    body: String, at time: Timestamp
+  ) throws {
+    try execute(
+      """
+      INSERT INTO decision(decision_id, act, subject, customer_no, at, rule_version, verdict, decided_by, body)
+      VALUES ($1, 'routing', $2, $3, $4, $5, $6, 'rule', $7)
+      """,
+      [
+        .id(id), .text(subject), .id(customer), SQLValue(time), .text(ruleVersion), .text(verdict), .text(body),
+      ])
+  }
+}
+
 extension Connection {
   public func decision(_ id: DecisionID) throws -> DecisionRecord? {
     try first("SELECT * FROM decision WHERE decision_id = $1", [.id(id)]).map(DecisionRecord.init(row:))
@@ -35,15 +52,6 @@ extension Connection {
   public func events(about subjects: [String], limit: Int) throws -> [EventRecord] {
     try query(
       "SELECT * FROM event WHERE subject IN {{list_text:$1}} ORDER BY seq LIMIT $2", [.list(subjects), SQLValue(limit)]
-    ).map(EventRecord.init(row:))
-  }
-
-  /// Events after `seq` in order, of one type where given.
-  public func events(after seq: Int64, type: EventType?, limit: Int) throws -> [EventRecord] {
-    guard let type else { return try events(after: seq, for: .everything, limit: limit) }
-    return try query(
-      "SELECT * FROM event WHERE seq > $1 AND event_type = $2 ORDER BY seq LIMIT $3",
-      [.int(seq), SQLValue(type), SQLValue(limit)]
     ).map(EventRecord.init(row:))
   }
 

@@ -48,23 +48,20 @@ extension Connection {
   }
   /// Members in order of number; of a time group those of a day.
   public func members(
-    of group: Code, on day: String?, after last: CustomerNumber?, limit: Int
+    of group: Code, on day: String?, scope: DepartmentScope? = nil, after last: CustomerNumber?, limit: Int
   ) throws -> [CustomerNumber] {
-    let rows =
-      if let day {
-        try query(
-          """
-          SELECT customer_no FROM group_customer_time WHERE group_code = $1 AND day = $2 AND customer_no > $3
-          ORDER BY customer_no LIMIT $4
-          """, [.id(group), .text(day), .text(last?.description ?? ""), SQLValue(limit)])
-      } else {
-        try query(
-          """
-          SELECT customer_no FROM group_customer WHERE group_code = $1 AND customer_no > $2
-          ORDER BY customer_no LIMIT $3
-          """, [.id(group), .text(last?.description ?? ""), SQLValue(limit)])
-      }
-    return try rows.map { try $0.parsed("customer_no") }
+    var conditions = Conditions()
+    conditions.add("group_code =", .id(group))
+    conditions.add("day =", day.map { .text($0) })
+    conditions.add("customer_no >", .some(last))
+    conditions.add(scope, .groupMember)
+    let bound = conditions.placeholder(SQLValue(limit))
+    return try query(
+      """
+      SELECT customer_no FROM \(day == nil ? "group_customer" : "group_customer_time") member \(conditions.sql)
+      ORDER BY customer_no LIMIT \(bound)
+      """, conditions.parameters
+    ).map { try $0.parsed("customer_no") }
   }
 }
 

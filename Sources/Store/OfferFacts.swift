@@ -24,7 +24,8 @@ extension WriteTransaction {
   ) throws -> Bool {
     let rows = try query(
       """
-      UPDATE contact SET offered_at = $2 WHERE contact_id = $1 AND offered_at IS NULL AND state = 'open' RETURNING *
+      UPDATE contact SET offered_at = $2 WHERE contact_id = $1 AND offered_at IS NULL AND state = 'open'
+        AND channel_kind <> 'telephony' RETURNING *
       """, [.id(id), SQLValue(time)])
     guard let row = rows.first else { return false }
     let contact = try Contact(row: row)

@@ -15,6 +15,8 @@ public struct RequestFilter: Sendable, Hashable {
   public var dueBefore: Timestamp?
   public var from: Timestamp?
   public var until: Timestamp?
+  /// Nil: the whole bank.
+  public var scope: DepartmentScope?
   public init() {}
 }
 
@@ -36,6 +38,7 @@ extension Connection {
     conditions.add("started_at >=", filter.from.map { SQLValue($0) })
     conditions.add("started_at <", filter.until.map { SQLValue($0) })
     conditions.add("request_id <", .some(last))
+    conditions.add(filter.scope, .serviceRequest)
     let bound = conditions.placeholder(SQLValue(limit))
     return try query(
       "SELECT * FROM service_request \(conditions.sql) ORDER BY request_id DESC LIMIT \(bound)", conditions.parameters

@@ -5,7 +5,7 @@ import ContactModel
 ///
 /// Rows are only added, several for one id where it grows; texts are cut at 20,000 characters.
 extension WriteTransaction {
-  func indexWords(of text: String, under id: String) throws {
+  package func indexWords(of text: String, under id: String) throws {
     let words = SearchText.words(of: String(text.prefix(20_000)))
     guard !words.isEmpty else { return }
     try execute("INSERT INTO search_word(id, words) VALUES ($1, $2)", [.text(id), .text(words)])

@@ -22,6 +22,8 @@ public struct Webhook: Sendable, Hashable {
   public var secrets: [String]
   /// Of who subscribed: what is masked for him is masked here.
   public var role: String
+  /// Of who subscribed: he is told of what these and those below them may see. Nil: of the whole bank.
+  public var departments: [Code]?
   public var allowsInternal: Bool
   public var state: State
   public var stateReason: String?
@@ -30,7 +32,8 @@ public struct Webhook: Sendable, Hashable {
   public var createdAt: Timestamp
   public var version: Int
   public init(
-    id: WebhookID, url: String, label: String, types: [String], secrets: [String], role: String, allowsInternal: Bool,
+    id: WebhookID, url: String, label: String, types: [String], secrets: [String], role: String,
+    departments: [Code]? = nil, allowsInternal: Bool,
     state: State = .active, stateReason: String? = nil, cursor: Int64, createdAt: Timestamp, version: Int = 1
   ) {
     self.id = id
@@ -39,6 +42,7 @@ public struct Webhook: Sendable, Hashable {
     self.types = types
     self.secrets = secrets
     self.role = role
+    self.departments = departments
     self.allowsInternal = allowsInternal
     self.state = state
     self.stateReason = stateReason
@@ -69,13 +73,14 @@ extension WriteTransaction {
     try execute(
       """
       INSERT INTO webhook(webhook_id, url, label, event_types, secrets, role, allows_internal, state, state_reason,
-        cursor_seq, created_at, updated_at)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+        cursor_seq, created_at, updated_at, departments)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)
       """,
       [
         .id(webhook.id), .text(webhook.url), .text(webhook.label), .list(webhook.types), .list(webhook.secrets),
         .text(webhook.role), SQLValue(webhook.allowsInternal), SQLValue(webhook.state), SQLValue(webhook.stateReason),
         .int(webhook.cursor), SQLValue(webhook.createdAt),
+        webhook.departments.map { .list($0.map(\.description)) } ?? .null,
       ])
   }
 
@@ -106,7 +111,13 @@ extension WriteTransaction {
     let events = try events(after: webhook.cursor, for: .everything, limit: limit)
     guard let last = events.last else { return 0 }
     let types = Set(webhook.types)
-    for event in events where types.isEmpty || types.contains(event.type.rawValue) {
+    var audible: Set<Int64>?
+    if let departments = webhook.departments {
+      let scope = DepartmentScope(departments: try self.departments(under: Set(departments)))
+      audible = Set(try self.events(after: webhook.cursor, for: .within(scope), limit: limit).map(\.seq))
+    }
+    for event in events
+    where (types.isEmpty || types.contains(event.type.rawValue)) && audible?.contains(event.seq) ?? true {
       try execute(
         """
         INSERT INTO webhook_delivery(webhook_id, seq, subject, event_type, state, next_at)
@@ -223,6 +234,7 @@ extension Webhook {
       id: try row.parsed("webhook_id"), url: try row.text("url"), label: try row.text("label"),
       types: try JSONText.decode([String].self, from: try row.text("event_types")),
       secrets: try JSONText.decode([String].self, from: try row.text("secrets")), role: try row.text("role"),
+      departments: try row.textOrNil("departments").map { try JSONText.decode([Code].self, from: $0) },
       allowsInternal: try row.bool("allows_internal"), state: try row.word("state"),
       stateReason: try row.textOrNil("state_reason"), cursor: try row.int("cursor_seq"),
       createdAt: try row.time("created_at"), version: try row.count("version"))

@@ -8,6 +8,8 @@ public struct ActivityFilter: Sendable, Hashable {
   public var statuses: [Activity.Status]?
   public var category: Code?
   public var dueBefore: Timestamp?
+  /// Nil: the whole bank.
+  public var scope: DepartmentScope?
   public init() {}
 }
 
@@ -95,6 +97,7 @@ extension Connection {
     conditions.add("category =", .some(filter.category))
     conditions.add("due_at <", filter.dueBefore.map { SQLValue($0) })
     conditions.add("activity_id <", .some(last))
+    conditions.add(filter.scope, .activity)
     let bound = conditions.placeholder(SQLValue(limit))
     return try query(
       "SELECT * FROM activity \(conditions.sql) ORDER BY activity_id DESC LIMIT \(bound)", conditions.parameters
@@ -107,12 +110,13 @@ extension Connection {
 
   /// Opportunities, newest first, after the last of the page before.
   public func opportunities(
-    customer: CustomerNumber?, owner: AgentID?, after last: OpportunityID?, limit: Int
+    customer: CustomerNumber?, owner: AgentID?, scope: DepartmentScope? = nil, after last: OpportunityID?, limit: Int
   ) throws -> [Opportunity] {
     var conditions = Conditions()
     conditions.add("customer_no =", .some(customer))
     conditions.add("owner =", .some(owner))
     conditions.add("opportunity_id <", .some(last))
+    conditions.add(scope, .opportunity)
     let bound = conditions.placeholder(SQLValue(limit))
     return try query(
       "SELECT * FROM opportunity \(conditions.sql) ORDER BY opportunity_id DESC LIMIT \(bound)", conditions.parameters

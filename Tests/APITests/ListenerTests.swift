@@ -18,7 +18,7 @@ let echo = Route(
   answers: [
     .json(
       .output(
-        .required("name", .string()), .required("limit", .nullable(.integer())), .required("request", .id("request"))),
+        .required("name", .string()), .required("limit", .nullable(.integer())), .required("request", .id("http"))),
       "It")
   ]
 ) { call in

@@ -5,18 +5,40 @@ import Logging
 import Outbound
 import PostgresForTests
 import Store
+import Synchronization
 import Testing
 
 @testable import API
 
 /// Proactive service over live sockets: planning is idempotent, explained and checked; sending is the dispatcher's.
 @Suite struct OutboundResourceTests {
+  private static let reminder = TemplateInForce(
+    template: MessageTemplate(
+      code: Code("reminder")!, nameZh: "提醒", nameEn: "Reminder", purpose: .service, repeatable: true,
+      variables: [
+        .init(name: "name", maximum: 10, example: "王"), .init(name: "day", kind: .date, example: "2026-12-01"),
+      ],
+      messages: [
+        .init(channel: .sms, language: "zh", text: "{{name}}您好，请于 {{day}} 办理。"),
+        .init(channel: .sms, language: "en", text: "Dear {{name}}, please come on {{day}}."),
+        .init(
+          channel: .email, language: "en", subject: "Reminder, {{name}}", text: "On {{day}}.",
+          html: "<p>Dear {{name}}</p>"),
+      ]), version: 3)
+  private static let links = [
+    OutboundLink(channel: .sms, adapter: MuteAdapter(), parts: { ($0.text.count + 69) / 70 }),
+    OutboundLink(channel: .email, adapter: MuteAdapter(channel: ContactChannel(kind: .email, name: "desk"))),
+  ]
+
   private static func site(_ bank: Bank) throws -> Site {
     let cursors = CursorSigner(secret: Array(repeating: 7, count: 32))
     let profile = try PurposeProfileText.shipped().profile(version: "shipped", zones: ZoneCatalog())
     let routes =
-      OutboundResources(database: bank.database, bodies: bank.bodies, cursors: cursors, profile: { profile }).routes
-      + bank.operatorResources.routes
+      OutboundResources(
+        database: bank.database, bodies: bank.bodies, cursors: cursors, links: links, profile: { profile },
+        templates: { [reminder.template.code: reminder] }
+      ).routes + RecordResources(database: bank.database, cursors: cursors).routes + bank.operatorResources.routes
+      + bank.deskResources.routes
     return Site(
       routes: routes + [Description.serving(version: "1.0", routes: routes)],
       authentication: .bearer(lookup: bank.tokens.record), clock: Bank.now)
@@ -156,6 +178,129 @@ import Testing
     }
   }
 
+  @Test func `an approved text is shown, filled with what fits, and brings its purpose`() async throws {
+    try await Bank.open { bank in
+      try await serve(Self.site(bank)) { served in
+        let conformance = try await Conformance(served)
+        let list = try await served.as("market", "GET", "/v1/templates")
+        #expect(conformance.faults("GET", template: "/v1/templates", list) == [])
+        let path = "/v1/templates/reminder/preview"
+        let shown = try await served.as("market", "POST", path, body: ["variables": ["name": "<b>&"]])
+        #expect(shown.status == 200, "\(shown.text)")
+        #expect(conformance.faults("POST", template: "/v1/templates/{code}/preview", shown) == [])
+        let messages = try #require(try shown.json["messages"]?.array)
+        #expect(
+          messages.map { $0["text"]?.string } == [
+            "<b>&您好，请于 2026-12-01 办理。", "Dear <b>&, please come on 2026-12-01.", "On 2026-12-01.",
+          ])
+        #expect(messages[2]["html"] == "<p>Dear &lt;b&gt;&amp;</p>")
+        #expect(messages[0]["parts"] == 1)
+        #expect(messages[2]["parts"]?.isNull == true)
+
+        func plan(_ key: String, _ variables: JSONValue, _ more: [(String, JSONValue)] = []) async throws -> Answer {
+          var body = JSONObject([.init(name: "customer_no", value: "C100"), .init(name: "template", value: "reminder")])
+          body["variables"] = variables
+          for (name, value) in more { body[name] = value }
+          return try await served.as(
+            "crm", "POST", "/v1/proactive-jobs", ["Idempotency-Key": key], body: .object(body))
+        }
+        let planned = try await plan("t1", ["name": "王", "day": "2026-12-24"], [("language", "en-GB")])
+        #expect(planned.status == 201, "\(planned.text)")
+        #expect(try planned.json["purpose"] == "service")
+        #expect(try planned.json["template"] == "reminder@3")
+        #expect(try planned.json["repeatable"] == true)
+        #expect(try planned.json["contents"]?["sms"]?["text"] == "Dear 王, please come on 2026-12-24.")
+        for (key, variables, more) in [
+          ("u1", ["name": "王"], []), ("u2", ["name": "王", "day": "tomorrow"], []),
+          ("u3", ["name": "a\nb", "day": "2026-12-24"], []), ("u4", ["name": "12345678901", "day": "2026-12-24"], []),
+          ("u5", ["name": "王", "day": "2026-12-24", "x": "y"], []),
+          ("u6", ["name": "王", "day": "2026-12-24"], [("purpose", "marketing")]),
+        ] as [(String, JSONValue, [(String, JSONValue)])] {
+          let answer = try await plan(key, variables, more)
+          #expect(answer.status == 422, "\(key): \(answer.text)")
+        }
+      }
+    }
+  }
+
+  @Test func `an agent's answer is a contact of the request at once, and leaves whence it was asked`() async throws {
+    for url in try Self.stores {
+      try await Bank.open(on: url) { bank in
+        let pop = try await bank.arrive("我要投诉")
+        let request = try #require(pop.pop.request)
+        try await serve(Self.site(bank)) { served in
+          let conformance = try await Conformance(served)
+          let path = "/v1/service-requests/\(request)/replies"
+          let template = "/v1/service-requests/{id}/replies"
+          let words: JSONValue = [
+            "text": "您好，已处理。",
+            "attachments": [["content": "JVBERi0=", "media_type": "application/pdf", "name": "回执.pdf"]],
+          ]
+          let other = try await served.as("agent-1003", "POST", path, ["Idempotency-Key": "r"], body: words)
+          #expect(other.status == 403)
+          let answer = try await served.as("agent-1001", "POST", path, ["Idempotency-Key": "r"], body: words)
+          #expect(answer.status == 201, "\(answer.text)")
+          #expect(conformance.faults("POST", template: template, answer) == [])
+          let job = try answer.json
+          // He wrote by a form and left a telephone number: a text message.
+          #expect(job["channels"] == ["sms"])
+          #expect(job["to"]?["canonical"] == .string(Bank.mobile.canonical))
+          #expect(job["precedence"] == "urgent")
+          let again = try await served.as("agent-1001", "POST", path, ["Idempotency-Key": "r"], body: words)
+          #expect(try again.json["id"] == job["id"])
+          let shown = try await served.as("chief", "GET", "/v1/service-requests/\(request)")
+          let contacts = try #require(try shown.json["contacts"]?.array)
+          #expect(contacts.count == 2)
+          let own = try #require(contacts.first { $0["direction"] == "outbound" })
+          #expect(own["state"] == "open" && own["agent"] == "1001")
+          #expect(own["chain"]?["previous_id"] == .string(pop.pop.contact?.description ?? ""))
+
+          // By e-mail it bears the request's token; where no mailbox is known it is refused.
+          let noMailbox = try await served.as(
+            "agent-1001", "POST", path, ["Idempotency-Key": "m"], body: ["text": "x", "channel": "email"])
+          #expect(noMailbox.status == 422)
+          let mail = try await served.as(
+            "agent-1001", "POST", path, ["Idempotency-Key": "m2"],
+            body: ["text": "x", "channel": "email", "to": ["kind": "email", "value": "W@b.cn"]])
+          #expect(mail.status == 201, "\(mail.text)")
+          let kept = try await bank.database.read { connection in
+            try connection.proactiveJob(ProactiveJobID(try mail.json["id"]?.string ?? "")!)
+          }
+          #expect(kept?.contents["email"]?.options["case"] == request.description)
+          #expect(kept?.contents["email"]?.subject?.hasPrefix("Re: ") == true)
+          #expect(kept?.via == "desk")
+          let foreign = try await served.as(
+            "agent-1001", "POST", path, ["Idempotency-Key": "f"],
+            body: ["text": "x", "attachments": [["sha256": .string(String(repeating: "a", count: 64))]]])
+          #expect(foreign.status == 422)
+
+          // What the dispatcher learns stands in the contact.
+          let profile = try PurposeProfileText.shipped().profile(version: "shipped", zones: ZoneCatalog())
+          let bodies = bank.bodies
+          let taking = TakingAdapter()
+          let dispatcher = Dispatcher(
+            database: bank.database, links: [OutboundLink(channel: .sms, adapter: taking)], zones: ZoneCatalog(),
+            profile: { profile }, document: { try await bodies.read(BodyDigest($0.sha256)!) }, clock: Bank.now,
+            logger: .init(label: "test") { _ in SwiftLogNoOpLogHandler() })
+          try await dispatcher.round()
+          let after = try await served.as("chief", "GET", "/v1/service-requests/\(request)")
+          let sent = try #require(try after.json["contacts"]?.array?.first { $0["channel"] == "mute" })
+          #expect(sent["state"] == "closed" && sent["disposition"] == "accepted", "\(after.text)")
+          #expect(taking.bytes.withLock { $0 } == [Array("%PDF-".utf8)])
+          // A later message that refers to it finds the request.
+          let name = try #require(sent["provider_id"]?.string)
+          #expect(try await bank.database.read { try $0.request(referredToBy: [name]) } == request)
+          let explained = try await served.as("chief", "GET", "/v1/explain/\(job["id"]?.string ?? "")")
+          #expect(explained.status == 200, "\(explained.text)")
+          #expect(conformance.faults("GET", template: "/v1/explain/{id}", explained) == [])
+          let decisions = try #require(try explained.json["decisions"]?.array)
+          #expect(
+            decisions.contains { $0["sentence_en"]?.string?.hasPrefix("Send by SMS: the customer asked") == true })
+        }
+      }
+    }
+  }
+
   /// An attempt that a crash left in doubt.
   private func doubt(in bank: Bank) async throws -> AttemptID {
     let profile = try PurposeProfileText.shipped().profile(version: "shipped", zones: ZoneCatalog())
@@ -176,11 +321,27 @@ import Testing
 
 /// Takes everything and never says what became of it.
 private struct MuteAdapter: ChannelAdapter {
-  let channel = ContactChannel(kind: .sms, name: "mute")
+  var channel = ContactChannel(kind: .sms, name: "mute")
   let capabilities = Capabilities(abilities: [.submits], maximumArrivalBytes: 1)
   func run(accept: @escaping Accept) async throws {}
   func wireIdentity(of attempt: AttemptID) -> String { attempt.description }
   func submit(_ dispatch: Dispatch) async -> Submission { .inDoubt(Fault(.timeout, text: "no answer")) }
+  func inquire(about dispatch: Dispatch) async -> Submission { .inDoubt(Fault(.unsupported, text: "")) }
+  var health: Health { get async { Health(state: .up, since: testTime) } }
+  func beginDrain() {}
+}
+
+/// Takes everything, and remembers the documents.
+private final class TakingAdapter: ChannelAdapter {
+  let channel = ContactChannel(kind: .sms, name: "mute")
+  let capabilities = Capabilities(abilities: [.submits], maximumArrivalBytes: 1)
+  let bytes = Mutex<[[UInt8]]>([])
+  func run(accept: @escaping Accept) async throws {}
+  func wireIdentity(of attempt: AttemptID) -> String { attempt.description }
+  func submit(_ dispatch: Dispatch) async -> Submission {
+    bytes.withLock { $0 += dispatch.content.attachments.map(\.bytes) }
+    return .accepted(Receipt(peerID: nil, at: testTime))
+  }
   func inquire(about dispatch: Dispatch) async -> Submission { .inDoubt(Fault(.unsupported, text: "")) }
   var health: Health { get async { Health(state: .up, since: testTime) } }
   func beginDrain() {}

@@ -2,7 +2,7 @@ import Channels
 import Foundation
 import Store
 
-/// The senders' list against the store: what was acknowledged is there once, nothing is there twice, the ledger balances.
+/// The senders' list of forms against the store: what was acknowledged is there once, nothing is there twice, the ledger balances.
 struct Comparison {
   private(set) var failures: [String] = []
   private(set) var arrivals = 0
@@ -29,17 +29,19 @@ struct Comparison {
     }
     let (rows, links, offers, orphans, check, log) = try await database.read(.bulk) { connection in
       (
-        try connection.query("SELECT arrival_id, wire_key, reference, state FROM arrival", []),
+        try connection.query(
+          "SELECT arrival_id, wire_key, reference, state FROM arrival WHERE channel_kind = 'webform'", []),
         try connection.query(
           """
           SELECT c.arrival_id, c.contact_id, r.request_id, r.reference FROM contact c
             LEFT JOIN contact_service_request l ON l.contact_id = c.contact_id
             LEFT JOIN service_request r ON r.request_id = l.request_id
+          WHERE c.channel_kind = 'webform'
           """, []),
         try connection.query(
           """
           SELECT c.arrival_id, count(*) AS n FROM event e JOIN contact c ON c.contact_id = e.contact_id
-          WHERE e.event_type = 'pop.offered' GROUP BY c.arrival_id
+          WHERE e.event_type = 'pop.offered' AND c.channel_kind = 'webform' GROUP BY c.arrival_id
           """, []),
         try connection.query(
           """
@@ -112,8 +114,9 @@ struct Comparison {
     }
     for key in byKey.keys where keys[key] == nil { fail("an arrival nobody sent: \(key)") }
 
-    let stored = ledger.reduce(0) { $0 + $1.stored }
-    let told = ledger.reduce(0) { $0 + $1.stored + $1.duplicate }
+    let forms = ledger.filter { $0.channel == "web" }
+    let stored = forms.reduce(0) { $0 + $1.stored }
+    let told = forms.reduce(0) { $0 + $1.stored + $1.duplicate }
     for line in ledger {
       if !line.balances { fail("the ledger does not balance: \(line)") }
       if line.inWork != 0 { fail("\(line.inWork) arrivals are still in work") }

@@ -19,6 +19,8 @@ struct CrashTest: AsyncParsableCommand {
   var kills = 200
   @Option(help: "How many post at once.")
   var senders = 32
+  @Option(help: "How many phones write, how many gateways call, and how many systems let messages be sent; 0: no SMS.")
+  var phones = 6
   @Option(help: "Fixes the places and moments; printed when it is chosen by chance.")
   var seed: UInt64?
   @Option(help: "The program; also by the environment variable LIAISON.")
@@ -26,25 +28,35 @@ struct CrashTest: AsyncParsableCommand {
   @Flag(help: "Keep the store.")
   var keep = false
 
-  private static let places = ["before-commit", "after-commit", "before-answer", "after-answer", "random"]
+  private static let places = [
+    "before-commit", "after-commit", "before-answer", "after-answer", "random", "reserved", "handing", "submitted",
+    "settled",
+  ]
+  /// Of the dispatcher; passed only while messages are sent.
+  private static let outbound: Set<String> = ["reserved", "handing", "submitted", "settled"]
 
   func run() async throws {
     signal(SIGPIPE, SIG_IGN)
     let seed = seed ?? UInt64.random(in: 1...999_999_999)
-    let bank = try TestBank()
+    var bank = try TestBank()
+    let network = phones > 0 ? try await ShortMessages(in: bank) : nil
+    bank.moreChannels = network?.channels ?? []
+    let places = Self.places.filter { network != nil || !Self.outbound.contains($0) }
     say("crash-test: seed \(seed), \(kills) kills, \(senders) senders, \(liaison), store in \(bank.directory)")
     let start = ContinuousClock.now
     let load = Senders(seed: seed)
     let posting = Task { await load.run(senders) }  // Ended by `load.finish()` below.
+    let writing = Task { [phones] in await network?.run(phones) }  // By `network.finish()`.
+    let world = World(load: load, network: network)
     var kinds: [String: Int] = [:]
     var slowestStart = Duration.zero
     var failure: String?
     do {
       var random = SplitMix(state: seed)
       for round in 0..<kills {
-        let place = Self.places[round % Self.places.count]
+        let place = places[round % places.count]
         let began = ContinuousClock.now
-        try await kill(at: place, bank, load, &random) { slowestStart = max(slowestStart, $0 - began) }
+        try await kill(at: place, bank, world, &random) { slowestStart = max(slowestStart, $0 - began) }
         kinds[place, default: 0] += 1
         if (round + 1) % 20 == 0 {
           let counts = load.counts
@@ -59,9 +71,11 @@ struct CrashTest: AsyncParsableCommand {
 
     // The last run: everybody ends, everything drains.
     let last = try bank.start(program: liaison)
-    load.serve(at: try await last.ready().public)
+    world.serve(at: try await last.ready().public)
     load.finish()
+    network?.finish()
     await posting.value
+    await writing.value
     var options = Database.Options()
     options.readOnly = true
     let reading = try Database.open(
@@ -75,8 +89,10 @@ struct CrashTest: AsyncParsableCommand {
     let database = try Database.open(
       StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
     let result = try await Comparison(of: load, with: database)
+    let messages = try await network?.compare(with: database)
     await database.close()
-    var failures = result.failures
+    await network?.close()
+    var failures = result.failures + (messages?.failures ?? [])
     if let failure { failures.insert(failure, at: 0) }
     if exit != .code(0) { failures.append("SIGTERM ended the daemon with \(exit)") }
 
@@ -84,7 +100,7 @@ struct CrashTest: AsyncParsableCommand {
     let ledger = result.ledger
     say(
       """
-      kills        \(Self.places.map { "\($0) \(kinds[$0] ?? 0)" }.joined(separator: ", "))
+      kills        \(places.map { "\($0) \(kinds[$0] ?? 0)" }.joined(separator: ", "))
       posts        \(counts.posts): \(counts.acknowledged) acknowledged, \(counts.unanswered) unanswered, \
       \(counts.busy) told to wait; \(counts.repeated) sent again on purpose
       store        \(load.keys.count) keys, \(result.arrivals) arrivals, \(result.contacts) contacts, \
@@ -93,6 +109,7 @@ struct CrashTest: AsyncParsableCommand {
       + duplicate \(ledger.reduce(0) { $0 + $1.duplicate }) + refused \(ledger.reduce(0) { $0 + $1.refused }); \
       stored = routed \(ledger.reduce(0) { $0 + $1.routed }) + quarantined \
       \(ledger.reduce(0) { $0 + $1.quarantined }) + in work \(ledger.reduce(0) { $0 + $1.inWork })
+      \(messages?.summary ?? "no short messages")
       time         \(seconds(.now - start)) s; slowest start \(seconds(slowestStart)) s; SIGTERM \(seconds(stopped)) s
       """)
     guard failures.isEmpty else {
@@ -107,16 +124,16 @@ struct CrashTest: AsyncParsableCommand {
 
   /// One life of the daemon, up to its death.
   private func kill(
-    at place: String, _ bank: TestBank, _ load: Senders, _ random: inout SplitMix,
+    at place: String, _ bank: TestBank, _ world: World, _ random: inout SplitMix,
     whenReady: (ContinuousClock.Instant) -> Void
   ) async throws {
-    defer { load.pause() }
+    defer { world.pause() }
     guard place == "random" else {
-      let most: UInt64 = place.hasSuffix("commit") ? 60 : 120
+      let most: UInt64 = Self.outbound.contains(place) ? 20 : place.hasSuffix("commit") ? 60 : 120
       let daemon = try bank.start(
         environment: ["LIAISON_CRASH_AT": "\(place):\(1 + random.next() % most)"], program: liaison)
       do {
-        load.serve(at: try await daemon.ready().public)
+        world.serve(at: try await daemon.ready().public)
         whenReady(.now)
       } catch {
         // It may have died while it started: a commit of the start was the one.
@@ -133,7 +150,7 @@ struct CrashTest: AsyncParsableCommand {
     if isWhileStarting {
       try await Task.sleep(for: .microseconds(Int64(random.next() % 150_000)))
     } else {
-      load.serve(at: try await daemon.ready().public)
+      world.serve(at: try await daemon.ready().public)
       whenReady(.now)
       try await Task.sleep(for: .microseconds(Int64(random.next() % 600_000)))
     }
@@ -146,20 +163,34 @@ struct CrashTest: AsyncParsableCommand {
 
   /// Returns once nothing is in work and everything has been shown.
   private func drained(_ database: Database, _ daemon: Liaison) async throws {
-    let deadline = ContinuousClock.now + .seconds(60)
+    let deadline = ContinuousClock.now + .seconds(120)
     while ContinuousClock.now < deadline {
       let left = try await database.read { connection in
         try connection.one(
           """
           SELECT (SELECT count(*) FROM arrival WHERE state = 'kept')
-            + (SELECT count(*) FROM contact WHERE offered_at IS NULL) AS n
+            + (SELECT count(*) FROM contact WHERE offered_at IS NULL AND direction = 'inbound') AS n
           """, []
-        ).int("n")
+        ).int("n") + ShortMessages.unsettledJobs(connection)
       }
       if left == 0 { return }
       try await Task.sleep(for: .milliseconds(50))
     }
-    say("it did not drain within a minute:\n\(daemon.child.tail)")
+    say("it did not drain within two minutes:\n\(daemon.child.tail)")
+  }
+}
+
+/// Everybody who talks to the daemon.
+private struct World: Sendable {
+  var load: Senders
+  var network: ShortMessages?
+  func serve(at address: String) {
+    load.serve(at: address)
+    network?.serve(at: address)
+  }
+  func pause() {
+    load.pause()
+    network?.pause()
   }
 }
 

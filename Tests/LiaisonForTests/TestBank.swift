@@ -7,6 +7,8 @@ public struct TestBank: Sendable {
   public var publicKeys: [String] = []
   public var formKeys: [String] = ["post_burst: 1000000", "post_interval: 1ms"]
   public var apiListen = "127.0.0.1:0"
+  /// Further entries of `channels`, each beginning with `  - kind:`.
+  public var moreChannels: [String] = []
 
   public init(in parent: String = NSTemporaryDirectory()) throws {
     directory = (parent as NSString).appendingPathComponent("liaison-\(UUID().uuidString.prefix(8))")
@@ -41,6 +43,7 @@ public struct TestBank: Sendable {
       - kind: webform
         name: web
     \(formKeys.map { "    " + $0 }.joined(separator: "\n"))
+    \(moreChannels.joined(separator: "\n"))
 
     """
   }

@@ -119,7 +119,7 @@ private let root = URL(fileURLWithPath: TestBank.shippedParameters).deletingLast
   {
     let text = try String(contentsOf: root.appendingPathComponent("config/liaison.yaml"), encoding: .utf8)
     // The example itself, as somebody would take it over: without the marks of its comment.
-    let lines = text.split(separator: "\n").map(String.init)
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     let start = try #require(lines.firstIndex { $0.hasPrefix("  # - kind: email") })
     let secret = NSTemporaryDirectory() + "liaison-secret-" + UUID().uuidString
     try "hush".write(toFile: secret, atomically: true, encoding: .utf8)

@@ -351,6 +351,86 @@ import Testing
     await bank.database.close()
   }
 
+  @Test(arguments: Engine.here) func `a peer that does not answer holds up no other`(engine: Engine) async throws {
+    let held = Mutex<[CheckedContinuation<Void, Never>]>([])
+    let sms = ScriptedAdapter(.sms) { _ in
+      await withCheckedContinuation { continuation in held.withLock { $0.append(continuation) } }
+      return .accepted(Receipt(peerID: nil, at: Bank.start))
+    }
+    let email = ScriptedAdapter(.email)
+    let bank = try await Bank(engine, sms: sms, email: email, window: 2)
+    // Ends below.
+    let run = Task { try await bank.dispatcher.run() }
+    let ended = bank.database.subscribe(to: EventRecord.self)
+    // More than the window of the silent peer, and before the others in time.
+    for index in 0..<5 { try await bank.plan("s\(index)") }
+    for index in 0..<6 { try await bank.plan("e\(index)", channels: [.email]) }
+    var count = 0
+    for await element in ended {
+      if case .value(let event) = element, event.type == .jobEnded { count += 1 }
+      if count == 6 { break }
+    }
+    #expect(email.dispatches.count == 6)
+    // What the silent peer has no room for is not even reserved.
+    let load = try await bank.database.read { try $0.outboundLoad() }
+    #expect(load.underWay == 2)
+    while held.withLock({ $0.count }) < 2 { await Task.yield() }
+    bank.dispatcher.beginDrain()
+    for continuation in held.withLock({ $0 }) { continuation.resume() }
+    try await run.value
+    #expect(sms.dispatches.count == 2)
+    let after = try await bank.database.read { try $0.outboundLoad() }
+    #expect(after.underWay == 0 && after.inDoubt == 0)
+    await bank.database.close()
+  }
+
+  @Test(arguments: Engine.here) func `a receipt that is quicker than our own commit is not lost`(
+    engine: Engine
+  ) async throws {
+    let holder = Mutex<Bank?>(nil)
+    let sms = ScriptedAdapter(.sms) { _ in
+      let report = DeliveryReport(wireIdentity: nil, peerID: "p-2", recipient: nil, state: .delivered)
+      guard let bank = holder.withLock({ $0 }) else { return .inDoubt(Fault(.internalError, text: "")) }
+      do {
+        try await bank.database.write { transaction in
+          try transaction.append(
+            EventRecord(
+              at: Bank.start, type: .reportArrived, subject: "arrival_1", channel: "test-sms",
+              body: try JSONText.encode(report)))
+        }
+        // Looked at before the answer is written down.
+        let parked = bank.dispatcher
+        _ = try await parked.settleReports()
+      } catch { return .inDoubt(Fault(.internalError, text: "\(error)")) }
+      return .accepted(Receipt(peerID: "p-1", at: Bank.start, parts: 2, partIDs: ["p-1", "p-2"]))
+    }
+    let bank = try await Bank(engine, sms: sms)
+    holder.withLock { $0 = bank }
+    let id = try await bank.plan("k1")
+    try await bank.settle()
+    holder.withLock { $0 = nil }
+    #expect(try await bank.attempts(id).map(\.machine.state) == [.delivered])
+    #expect(try await bank.database.read { try $0.outboundLoad() }.parkedReports == 0)
+    let attempt = try #require(try await bank.attempts(id).first)
+    #expect(try await bank.database.read { try $0.evidence(about: attempt.id) }.map(\.report.state) == [.delivered])
+    await bank.database.close()
+  }
+
+  @Test func `a peer is given no more a second than it takes`() {
+    var pace = Pace(perSecond: 5)
+    var now = Bank.start
+    #expect(pace.room(for: 10, at: now) == 1)
+    pace.take(1, at: now)
+    #expect(pace.room(for: 10, at: now) == 0)
+    #expect(pace.wait(at: now) > .milliseconds(199) && pace.wait(at: now) < .milliseconds(202))
+    now = now + .seconds(60)
+    #expect(pace.room(for: 10, at: now) == 5)
+    pace.take(5, at: now)
+    #expect(pace.room(for: 10, at: now - .seconds(5)) == 0)
+    var free = Pace(perSecond: nil)
+    #expect(free.room(for: 10, at: now) == 10 && free.wait(at: now) == .zero)
+  }
+
   @Test func `the running dispatcher sends a new job at once and ends when cancelled`() async throws {
     let sms = ScriptedAdapter(.sms)
     let bank = try await Bank(.sqlite, sms: sms)

@@ -15,6 +15,8 @@ public struct FieldMask: Hashable, Sendable {
     case account
     /// Payment cards in free text. PCI DSS 4.0 §3.4.1 lets nobody see them without a need.
     case card
+    /// Attachments and originals that are no text: what is in them cannot be searched, so they are not given at all.
+    case file
   }
   public var hidden: Set<Kind>
 
@@ -100,7 +102,7 @@ public struct FieldMask: Hashable, Sendable {
       let digits = text.unicodeScalars.filter { $0.properties.numericType != nil }
       guard digits.count >= 8 else { return "***" }
       return "***" + String(String.UnicodeScalarView(digits.suffix(4)))
-    case .identity: return "***"
+    case .identity, .file: return "***"
     case .email:
       guard let at = text.lastIndex(of: "@"), let first = text.first, first != "@" else { return "***" }
       return "\(first)***\(text[at...])"

@@ -4,13 +4,14 @@ public struct MaskPolicy: Hashable, Sendable {
 
   public init(hidden: [Role: Set<FieldMask.Kind>]) { self.hidden = hidden }
 
-  /// Cards nobody; identity and account numbers those who settle them; phones and mailboxes all but marketing.
+  /// Cards nobody; identity and account numbers those who settle them; phones, mailboxes and files all but marketing and
+  /// audit.
   public static let shipped = MaskPolicy(hidden: [
     .agent: [.identity, .account, .card],
     .supervisor: [.card],
-    .marketing: [.phone, .email, .identity, .account, .card],
+    .marketing: [.phone, .email, .identity, .account, .card, .file],
     .integration: [.card],
-    .auditor: [.phone, .email, .identity, .account, .card],
+    .auditor: [.phone, .email, .identity, .account, .card, .file],
     .admin: [.card],
   ])
 

@@ -3,7 +3,8 @@
 /// A candidate is a run of digits, also full-width ones, with single spaces, dots or hyphens between them, that no
 /// letter or further digit touches. It is a card if it has 13 to 19 digits and passes Luhn (ISO/IEC 7812-1 Annex B);
 /// an identity number if it has 17 digits and a check character (GB 11643-1999 §4.4); a telephone if it has the form
-/// of a mainland mobile number, or `+` and 8 to 15 digits. Instants (RFC 3339) have the wrong lengths for all three.
+/// of a mainland mobile number, or `+` and 8 to 15 digits. The beginning of a card at the very end of a text is taken
+/// for a card that was cut. Instants (RFC 3339) have the wrong lengths for all three.
 enum NumberSearch {
   struct Found: Hashable {
     /// In UTF-8 offsets.
@@ -88,6 +89,8 @@ enum NumberSearch {
     if digits.count == 13, digits.starts(with: [8, 6, 1]) { return .phone }
     // After the telephones: one in ten of those in international form passes Luhn.
     if (13...19).contains(digits.count), isLuhn(digits) { return .card }
+    // Where a text ends a card may have been cut off: a summary is the beginning of what was written.
+    if end == bytes.count, (9...18).contains(digits.count), (3...6).contains(digits[0]) { return .card }
     return nil
   }
 

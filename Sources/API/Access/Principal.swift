@@ -18,16 +18,19 @@ public struct Principal: Hashable, Sendable {
   /// Stable name that the audit records: a token's id, a subject, `admin-socket`.
   public var id: String
   public var roles: Set<Role>
-  /// Sees this department and those below it; nil sees all.
-  public var department: String?
+  /// Sees these departments and those below them; nil sees all.
+  public var departments: Set<String>?
   /// The agent whose stream and work this is; nil for programs and supervisors.
   public var agent: String?
 
-  public init(id: String, roles: Set<Role>, department: String? = nil, agent: String? = nil) {
+  public init(id: String, roles: Set<Role>, departments: Set<String>?, agent: String? = nil) {
     self.id = id
     self.roles = roles
-    self.department = department
+    self.departments = departments
     self.agent = agent
+  }
+  public init(id: String, roles: Set<Role>, department: String? = nil, agent: String? = nil) {
+    self.init(id: id, roles: roles, departments: department.map { [$0] }, agent: agent)
   }
 
   /// Who comes through the admin socket: its file permission is the authentication.

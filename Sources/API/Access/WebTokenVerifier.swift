@@ -21,6 +21,11 @@ public actor WebTokenVerifier {
     public var rolesClaim: String
     public var departmentClaim: String
     public var agentClaim: String
+    /// The provider's names of roles; those that are not in it count as ours if they are.
+    public var roleNames: [String: Role]
+    /// Without a department a token sees nothing but that of its agent, unless it is an auditor's or administrator's;
+    /// `*` grants the whole bank.
+    public var needsDepartment: Bool
 
     public static let knownAlgorithms: Set<String> = [
       "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -29,7 +34,7 @@ public actor WebTokenVerifier {
     public init(
       issuer: String, audience: String, algorithms: Set<String> = ["RS256", "PS256", "ES256", "EdDSA"],
       skew: Duration = .seconds(60), rolesClaim: String = "roles", departmentClaim: String = "department",
-      agentClaim: String = "agent"
+      agentClaim: String = "agent", roleNames: [String: Role] = [:], needsDepartment: Bool = false
     ) {
       self.issuer = issuer
       self.audience = audience
@@ -38,6 +43,8 @@ public actor WebTokenVerifier {
       self.rolesClaim = rolesClaim
       self.departmentClaim = departmentClaim
       self.agentClaim = agentClaim
+      self.roleNames = roleNames
+      self.needsDepartment = needsDepartment
     }
   }
 
@@ -46,7 +53,7 @@ public actor WebTokenVerifier {
     case unknownKey = "unknown_key"
     case signature, issuer, audience, expired
     case notYetValid = "not_yet_valid"
-    case subject, role
+    case subject, role, department
     case keysUnavailable = "keys_unavailable"
 
     var explanation: LocalizedText {
@@ -61,11 +68,14 @@ public actor WebTokenVerifier {
       case .notYetValid: LocalizedText(zh: "令牌尚未生效", en: "it is not yet valid")
       case .subject: LocalizedText(zh: "令牌缺少主体", en: "it names no subject")
       case .role: LocalizedText(zh: "令牌没有可识别的角色", en: "it gives no role known here")
+      case .department: LocalizedText(zh: "令牌没有授予部门", en: "it grants no department")
       case .keysUnavailable: LocalizedText(zh: "无法取得签名密钥", en: "the signing keys cannot be had")
       }
     }
   }
 
+  /// A key the provider withdrew is good no longer than this.
+  private static let keysHoldFor = Duration.seconds(600)
   private let policy: Policy
   /// Gives the JWKS document: a file's content or an answer over HTTPS.
   private let fetchKeys: @Sendable () async throws -> [UInt8]
@@ -87,7 +97,8 @@ public actor WebTokenVerifier {
     // RFC 7515 §4.1.11: extensions that must be understood, and are not.
     guard header["crit"] == nil else { throw .malformed }
     guard let key = header["kid"]?.string else { throw .unknownKey }
-    if !keyNames.contains(key) { try await readKeys(at: now) }
+    let isStale = readAt.map { now - $0 > Self.keysHoldFor } ?? true
+    if isStale || !keyNames.contains(key) { try await readKeys(at: now) }
     guard keyNames.contains(key) else { throw .unknownKey }
     do {
       _ = try await keys.verify(token, as: SignedOnly.self)
@@ -112,11 +123,24 @@ public actor WebTokenVerifier {
     let words =
       payload[policy.rolesClaim]?.array?.compactMap(\.string)
       ?? payload[policy.rolesClaim]?.string?.split(separator: " ").map(String.init) ?? []
-    let roles = Set(words.compactMap(Role.init(rawValue:)))
+    let roles = Set(words.compactMap { policy.roleNames[$0] ?? Role(rawValue: $0) })
     guard !roles.isEmpty else { throw .role }
+    let agent = payload[policy.agentClaim]?.string
     return Principal(
-      id: subject, roles: roles, department: payload[policy.departmentClaim]?.string,
-      agent: payload[policy.agentClaim]?.string)
+      id: subject, roles: roles, departments: try departments(payload, roles, isAgent: agent != nil), agent: agent)
+  }
+
+  private func departments(
+    _ payload: JSONObject, _ roles: Set<Role>, isAgent: Bool
+  ) throws(Refusal) -> Set<String>? {
+    let claim = payload[policy.departmentClaim]
+    let named = claim?.array?.compactMap(\.string) ?? claim?.string?.split(separator: " ").map(String.init) ?? []
+    if named.contains("*") { return nil }
+    if !named.isEmpty { return Set(named) }
+    // An agent's own record says where he belongs (`Scope`).
+    let isFree = roles == [.agent] && isAgent || !roles.isDisjoint(with: [.admin, .auditor])
+    guard isFree || !policy.needsDepartment else { throw .department }
+    return nil
   }
 
   private func readKeys(at now: Timestamp) async throws(Refusal) {

@@ -17,7 +17,13 @@ extension Database {
         let digest = hexadecimal(key.fingerprint)
         if let known = try transaction.rememberedAnswer(client: actor.label, key: key.key) {
           guard known.digest == digest else { throw Problem(.idempotencyKeyReused) }
-          return try Reply(remembered: known)
+          let reply = try Reply(remembered: known)
+          if case .json(let value) = reply.content {
+            for sight in [Sight]().completed(by: value, subject: call.operationID) {
+              try transaction.audit(AuditEntry(sight, by: actor, purpose: "replay", at: call.now))
+            }
+          }
+          return reply
         }
         let reply = try body(transaction, actor)
         let answer = RememberedAnswer(reply, route: call.operationID, digest: digest)
@@ -34,13 +40,24 @@ extension Database {
     try await translatingErrors { try await self.read(lane, body) }
   }
 
-  /// Reads customers, and answers only when it is on record who saw whom.
+  /// Reads customers, and answers only when it is on record who saw whom: those `body` names, and any other customer
+  /// in the reply.
+  func look(
+    _ call: Call, purpose: String, _ body: @escaping @Sendable (any Connection) throws -> (Reply, seen: [Sight])
+  ) async throws -> Reply {
+    let (reply, seen) = try await look(.live, body)
+    var all = seen
+    if case .json(let value) = reply.content { all = seen.completed(by: value, subject: call.operationID) }
+    try await record(all, by: try Actor(call), purpose: purpose, at: call.now)
+    return reply
+  }
+
+  /// The same for what is no JSON.
   func look<T: Sendable>(
     _ call: Call, purpose: String, _ body: @escaping @Sendable (any Connection) throws -> (T, seen: [Sight])
   ) async throws -> T {
-    let actor = try Actor(call)
     let (value, seen) = try await look(.live, body)
-    try await record(seen, by: actor, purpose: purpose, at: call.now)
+    try await record(seen, by: try Actor(call), purpose: purpose, at: call.now)
     return value
   }
 
@@ -48,21 +65,10 @@ extension Database {
     guard !seen.isEmpty else { return }
     try await translatingErrors {
       try await self.write { transaction in
-        for sight in seen {
-          try transaction.audit(
-            AuditEntry(
-              at: time, actor: actor.label, role: actor.role, act: "read", subject: sight.subject,
-              customerNo: sight.customer, purpose: purpose))
-        }
+        for sight in seen { try transaction.audit(AuditEntry(sight, by: actor, purpose: purpose, at: time)) }
       }
     }
   }
-}
-
-/// A customer who was shown, and in what.
-struct Sight: Hashable, Sendable {
-  var customer: CustomerNumber?
-  var subject: String
 }
 
 extension Actor {

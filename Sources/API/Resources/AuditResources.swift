@@ -26,7 +26,7 @@ extension OperatorResources {
     return try await database.look(.bulk) { connection in
       try connection.auditEntries(
         after: call.integer("after") ?? 0, customer: customer, actor: call.text("actor"), act: call.text("act"),
-        from: call.time("from"), until: call.time("until"), limit: limit)
+        from: call.time("from"), until: call.time("until"), scope: try Scope(call, connection).limits, limit: limit)
     }
   }
 
@@ -106,7 +106,10 @@ extension OperatorResources {
       let number: CustomerNumber = try call.path("customer_no")
       let limit = call.pageSize
       let rows = try await database.look { connection in
-        try connection.auditEntries(
+        if let customer = try connection.customer(number), try !Scope(call, connection).includes(customer) {
+          throw Problem(.notFound)
+        }
+        return try connection.auditEntries(
           after: call.integer("after") ?? 0, customer: number, from: call.time("from"), until: call.time("until"),
           limit: limit)
       }

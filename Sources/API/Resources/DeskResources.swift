@@ -8,9 +8,11 @@ public struct DeskResources: Sendable {
   let database: Database
   let hub: StreamHub
   let now: @Sendable () -> Timestamp
+  let journal: ReadJournal
 
   public init(database: Database, hub: StreamHub, now: @escaping @Sendable () -> Timestamp) {
     self.database = database
+    journal = ReadJournal(database)
     self.hub = hub
     self.now = now
   }
@@ -40,8 +42,8 @@ public struct DeskResources: Sendable {
       let topics = Set(agent.queues.map(EventBridge.topic)).union([EventBridge.topic(id)])
       return .events(
         EventFeed(
-          database, hub: hub, topics: topics, audience: .agent(id, queues: Set(agent.queues)), popsOnly: true,
-          call: call))
+          database, hub: hub, journal: journal, topics: topics, audience: .agent(id, queues: Set(agent.queues)),
+          popsOnly: true, by: try Actor(call), call: call))
     }
   }
 
@@ -58,6 +60,7 @@ public struct DeskResources: Sendable {
           .output(
             .required("agent", Agent.schema),
             .required("sequence", .integer(minimum: 0), "Open the stream with this as Last-Event-ID"),
+            .required("calls", .array(ScreenPop.schema), "Calls that ring, that he talks in or is consulted on"),
             .required("owned", .array(item), "His live requests, most pressing first, at most 100"),
             .required("waiting", .array(item), "Those that wait in his queues, at most 100")),
           "The snapshot")
@@ -75,8 +78,13 @@ public struct DeskResources: Sendable {
         }
         let owned = try connection.liveRequests(ownedBy: id, limit: 100)
         let waiting = try connection.liveRequests(in: agent.queues, limit: 200).filter { $0.owner == nil }.prefix(100)
+        let calls = try connection.callsNow(of: id, limit: 20).compactMap {
+          try connection.screenPop(of: $0, to: agent)
+        }
+        seen += calls.flatMap(\.seen)
         let value: JSONValue = [
-          "agent": agent.json, "sequence": .integer(try connection.lastEventSequence()),
+          "agent": agent.json, "calls": .array(try calls.map(JSONValue.encoding)),
+          "sequence": .integer(try connection.lastEventSequence()),
           "owned": .array(try owned.map(item)), "waiting": .array(try waiting.map(item)),
         ]
         return (Reply.json(value), seen: seen)

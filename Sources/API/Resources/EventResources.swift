@@ -26,23 +26,26 @@ extension OperatorResources {
       let subject = call.text("subject")
       let limit = call.pageSize
       return try await database.look(call, purpose: "events") { connection in
-        let events: [EventRecord] =
-          if let subject {
-            try connection.events(about: [subject], limit: 10_000).filter {
-              $0.seq > after && (type ?? $0.type) == $0.type
-            }
-            .prefix(limit).map(\.self)
-          } else {
-            try connection.events(after: after, type: type, limit: limit)
-          }
-        let seen = Set(events.compactMap(\.customerNo)).sorted().map { Sight(customer: $0, subject: "events") }
+        let events = try connection.events(
+          after: after, for: try Scope(call, connection).audience, type: type, about: subject, limit: limit)
         return (
           Reply.json([
             "items": .array(events.map(\.json)), "last_seq": .integer(events.last?.seq ?? after),
-          ]), seen: seen
+          ]), seen: sights(events.flatMap(\.seen).map { ($0.customer, $0.subject) })
         )
       }
     }
+  }
+
+  /// The stream of everything the caller may hear of.
+  func everything(_ call: Call, under subject: String) async throws -> Reply {
+    let actor = try Actor(call)
+    try await database.record([Sight(customer: nil, subject: subject)], by: actor, purpose: "stream", at: call.now)
+    let audience = try await database.look { try Scope(call, $0).audience }
+    return .events(
+      EventFeed(
+        database, hub: hub, journal: journal, topics: [EventBridge.all], audience: audience, popsOnly: false,
+        by: actor, call: call))
   }
 
   var eventStream: Route {
@@ -52,11 +55,7 @@ extension OperatorResources {
       parameters: [.header("Last-Event-ID", .string(maximum: 40), "Where the client was")],
       answers: [.other("text/event-stream", "Events named by type, their data an Event")]
     ) { call in
-      try await database.record(
-        [Sight(customer: nil, subject: "events")], by: try Actor(call), purpose: "stream", at: call.now)
-      return .events(
-        EventFeed(
-          database, hub: hub, topics: [EventBridge.all], audience: .everything, popsOnly: false, call: call))
+      try await everything(call, under: "events")
     }
   }
 }

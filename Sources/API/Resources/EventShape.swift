@@ -16,7 +16,17 @@ extension EventRecord {
   /// The store writes JSON objects alone; should one not be readable, the event is shown without it.
   private var storedBody: JSONValue { (try? JSONReader.read(Array(body.utf8))) ?? .null }
 
-  var streamEvent: StreamEvent { StreamEvent(sequence: seq, type: type.rawValue, data: json) }
+  var streamEvent: StreamEvent {
+    let value = json
+    return StreamEvent(sequence: seq, type: type.rawValue, data: value, seen: seen(in: value))
+  }
+
+  /// Every customer the event shows, a pop's candidates too.
+  var seen: [Sight] { seen(in: json) }
+  private func seen(in value: JSONValue) -> [Sight] {
+    let subject = contact?.description ?? self.subject
+    return value.customers.sorted().map { Sight(customer: $0, subject: subject) }
+  }
 
   static let schema = Schema.named(
     "Event",
@@ -47,7 +57,7 @@ public struct EventBridge: Sendable {
 
   private func publish(_ event: EventRecord) {
     var topics: Set<String> = [Self.all]
-    if event.type.isPop {
+    if event.type.isForScreens {
       if let agent = event.agent {
         topics.insert(Self.topic(agent))
       } else if let queue = event.queue {
@@ -63,8 +73,14 @@ extension EventFeed {
   /// A stream out of the store's log. An id more than 100,000 events back is answered by a reset: reading the snapshot
   /// costs less than replaying a day.
   init(
-    _ database: Database, hub: StreamHub, topics: Set<String>, audience: EventAudience, popsOnly: Bool, call: Call
+    _ database: Database, hub: StreamHub, journal: ReadJournal, topics: Set<String>, audience: EventAudience,
+    popsOnly: Bool, by actor: Actor, call: Call
   ) {
+    // The hub tells everybody of everything; who is limited is asked for each event.
+    var admits: (@Sendable (Int64) async throws -> Bool)?
+    if case .within = audience {
+      admits = { seq in try await database.read { try $0.event(seq, for: audience) != nil } }
+    }
     self.init(
       hub: hub, topics: topics, mask: call.mask, lastEventID: call.lastEventID,
       newest: { try await database.read { try $0.lastEventSequence() } },
@@ -79,13 +95,17 @@ extension EventFeed {
             let events = try connection.events(after: last, for: audience, limit: 500)
             guard let end = events.last else { return .events([], isComplete: true) }
             last = end.seq
-            let wanted = popsOnly ? events.filter(\.type.isPop) : events
+            let wanted = popsOnly ? events.filter(\.type.isForScreens) : events
             let isComplete = events.count < 500
             if !wanted.isEmpty || isComplete {
               return .events(wanted.map(\.streamEvent), isComplete: isComplete)
             }
           }
         }
+      },
+      admits: admits,
+      record: { seen, time in
+        try await journal.record(seen.map { AuditEntry($0, by: actor, purpose: "stream", at: time) })
       })
   }
 }

@@ -20,10 +20,11 @@ extension OperatorResources {
       return try await database.look(call, purpose: "explain") { connection in
         guard let found = try Found(id, connection) else { throw Problem(.notFound) }
         let scope = try Scope(call, connection)
+        for contact in found.contacts where try !scope.includes(contact) { throw Problem(.notFound) }
+        for request in found.requests where try !scope.includes(request) { throw Problem(.notFound) }
         if try call.caller().roles == [.agent] {
           for request in found.requests { try scope.requireWork(on: request) }
         }
-        for request in found.requests where try !scope.includes(queue: request.queue) { throw Problem(.forbidden) }
         return (Reply.json(try found.json(connection)), seen: found.seen)
       }
     }

@@ -25,11 +25,11 @@ extension DeskResources {
       return try await database.act(call) { transaction, actor in
         guard let before = try transaction.contact(id) else { throw Problem(.notFound) }
         let scope = try Scope(call, transaction)
+        guard try scope.includes(before) else { throw Problem(.notFound) }
         if let request = try transaction.requests(of: id).first { try scope.requireWork(on: request) }
         try call.condition.require(before.version)
         if let number {
-          guard let customer = try transaction.customer(number) else { throw Problem.unknown("#/customer_no") }
-          guard scope.includes(customer) else { throw Problem(.forbidden) }
+          try scope.require(number, at: "#/customer_no")
         }
         let earlier = try transaction.identityDecision(before.identity.decision)
         let decision = IdentityDecision(

@@ -28,7 +28,11 @@ extension RecordResources {
       ]
     ) { call in
       let id = call.text("id") ?? ""
-      let links = try await database.look { try $0.links(of: id) }
+      let links = try await database.look { connection in
+        let scope = try Scope(call, connection)
+        guard try scope.includes(subject: id) else { throw Problem(.notFound) }
+        return try connection.links(of: id).filter { try scope.includes(subject: $0.other) }
+      }
       return .json([
         "items": .array(links.map { ["link": .string($0.kind.rawValue), "other_id": .string($0.other)] })
       ])
@@ -40,6 +44,12 @@ extension RecordResources {
     return link
   }
 
+  private func requireSeen(_ link: (kind: LinkKind, left: String, right: String), _ scope: Scope) throws {
+    guard try scope.includes(subject: link.left), try scope.includes(subject: link.right) else {
+      throw Problem(.notFound)
+    }
+  }
+
   private var putLink: Route {
     Route(
       "putLink", .put, "/v1/links/{id}/{other}", summary: "Tie two things", tag: "links", access: Self.writers,
@@ -47,6 +57,7 @@ extension RecordResources {
     ) { call in
       let link = try ends(call)
       return try await database.act(call) { transaction, actor in
+        try requireSeen(link, Scope(call, transaction))
         do {
           if try transaction.link(link.kind, link.left, link.right) {
             try transaction.audit("link.put", "\(link.left) \(link.right)", by: actor, at: call.now)
@@ -66,6 +77,7 @@ extension RecordResources {
     ) { call in
       let link = try ends(call)
       return try await database.act(call) { transaction, actor in
+        try requireSeen(link, Scope(call, transaction))
         do {
           guard try transaction.unlink(link.kind, link.left, link.right) else { throw Problem(.notFound) }
         } catch let error as DatabaseError where error.kind == .check {
@@ -149,7 +161,8 @@ extension RecordResources {
       let day = call.text("day")
       return try await database.look(call, purpose: "campaign") { connection in
         guard try connection.group(code) != nil else { throw Problem(.notFound) }
-        let rows = try connection.members(of: code, on: day, after: last, limit: page.limit)
+        let rows = try connection.members(
+          of: code, on: day, scope: Scope(call, connection).limits, after: last, limit: page.limit)
         let reply = page.reply(rows, keys: { [.text($0)] }, json: { ["customer_no": .text($0)] })
         return (reply, seen: [Sight(customer: nil, subject: "customer-group/\(code)")])
       }
@@ -167,7 +180,9 @@ extension RecordResources {
       let code: Code = try call.path("code")
       let number: CustomerNumber = try call.path("customer_no")
       return try await database.act(call) { transaction, actor in
-        guard let group = try transaction.group(code), try transaction.customer(number) != nil else {
+        guard let group = try transaction.group(code), let customer = try transaction.customer(number),
+          try Scope(call, transaction).includes(customer)
+        else {
           throw Problem(.notFound)
         }
         switch group.kind {
@@ -192,7 +207,9 @@ extension RecordResources {
       let code: Code = try call.path("code")
       let number: CustomerNumber = try call.path("customer_no")
       return try await database.act(call) { transaction, actor in
-        guard try transaction.removeMember(number, from: code) else { throw Problem(.notFound) }
+        guard let customer = try transaction.customer(number), try Scope(call, transaction).includes(customer),
+          try transaction.removeMember(number, from: code)
+        else { throw Problem(.notFound) }
         try transaction.audit("customer_group.remove", code, customer: number, by: actor, at: call.now)
         return .empty()
       }

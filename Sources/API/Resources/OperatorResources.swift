@@ -12,6 +12,7 @@ public struct OperatorResources: Sendable {
   let actions: Actions
   let startedAt: Timestamp
   let version: String
+  let journal: ReadJournal
 
   /// What only the composition root can do.
   public struct Actions: Sendable {
@@ -44,6 +45,7 @@ public struct OperatorResources: Sendable {
     version: String
   ) {
     self.database = database
+    journal = ReadJournal(database)
     self.hub = hub
     self.bodies = bodies
     self.tokens = tokens

@@ -76,6 +76,7 @@ extension OperatorResources {
       answers: [.other("application/octet-stream", "Every byte")]
     ) { call in
       let id: ArrivalID = try call.path("arrival")
+      guard !call.mask.hidden.contains(.file) else { throw Problem(.forbidden) }
       let raw = try await database.look(call, purpose: "quarantine") { connection in
         guard try connection.quarantineItem(id) != nil, let (arrival, _) = try connection.arrival(id) else {
           throw Problem(.notFound)

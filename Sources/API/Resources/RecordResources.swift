@@ -53,6 +53,8 @@ public struct RecordResources: Sendable {
       }
       let (wanted, after) = (filter, last)
       return try await database.look(call, purpose: "list") { connection in
+        var wanted = wanted
+        wanted.scope = try Scope(call, connection).limits
         let contacts = try connection.contacts(matching: wanted, after: after, limit: page.limit)
         let reply = page.reply(
           contacts, keys: { [.integer($0.times.received.microseconds), .text($0.id)] }, json: \.json)
@@ -67,7 +69,8 @@ public struct RecordResources: Sendable {
       .required("state", .string()), .required("from_at", .time), .required("to_at", .nullable(.time)),
       .required("outcome", .nullable(.string())))
     let attachment = Schema.output(
-      .required("name", .nullable(.string())), .required("media_type", .string()), .required("size", .integer()),
+      .required("position", .integer(minimum: 0), "Names it in its address"), .required("name", .nullable(.string())),
+      .required("media_type", .string()), .required("size", .integer()),
       .required("sha256", .string()))
     return Route(
       "getContact", .get, "/v1/contacts/{id}", summary: "A contact with its legs, attachments and requests",
@@ -76,14 +79,15 @@ public struct RecordResources: Sendable {
         .json(
           .output(
             .required("contact", Contact.schema), .required("legs", .array(leg)),
-            .required("attachments", .array(attachment)), .required("request_ids", .array(.id("request")))),
+            .required("attachments", .array(attachment)), .required("request_ids", .array(.id("request"))),
+            .required("call", .nullable(.any), "Of a call: its course in the switch's own terms")),
           "The contact")
       ]
     ) { call in
       let id: ContactID = try call.path("id")
       return try await database.look(call, purpose: "contact") { connection in
         guard let contact = try connection.contact(id) else { throw Problem(.notFound) }
-        guard try Scope(call, connection).includes(queue: contact.queue) else { throw Problem(.forbidden) }
+        guard try Scope(call, connection).includes(contact) else { throw Problem(.notFound) }
         let legs = try connection.legs(of: id).map { leg -> JSONValue in
           [
             "position": .count(leg.position), "device": .string(leg.device), "agent": .optional(leg.agent),
@@ -93,14 +97,17 @@ public struct RecordResources: Sendable {
         }
         let parts = try connection.attachments(of: id).map { part -> JSONValue in
           [
-            "name": .optional(part.name), "media_type": .string(part.mediaType), "size": .count(part.size),
+            "position": .count(part.position), "name": .optional(part.name), "media_type": .string(part.mediaType),
+            "size": .count(part.size),
             "sha256": .string(part.sha256),
           ]
         }
         let requests = try connection.requestIDs(of: [id])[id] ?? []
+        let call = try connection.call(of: id).map { CallRecord(try $0.state(), answerQueue: $0.answerQueue) }
         let value: JSONValue = [
           "contact": contact.json, "legs": .array(legs), "attachments": .array(parts),
           "request_ids": .array(requests.map { .text($0) }),
+          "call": try call.map(JSONValue.encoding) ?? .null,
         ]
         return (
           Reply.json(value, version: Int64(contact.version)), seen: sights([(contact.customerNo, id.description)])
@@ -139,6 +146,8 @@ public struct RecordResources: Sendable {
       filter.until = call.time("until")
       let wanted = filter
       return try await database.look(call, purpose: "list") { connection in
+        var wanted = wanted
+        wanted.scope = try Scope(call, connection).limits
         let requests = try connection.serviceRequests(matching: wanted, after: last, limit: page.limit)
         let reply = page.reply(requests, keys: { [.text($0.id)] }, json: \.json)
         return (reply, seen: sights(requests.prefix(page.size).map { ($0.customerNo, $0.id.description) }))
@@ -160,9 +169,11 @@ public struct RecordResources: Sendable {
       let id: ServiceRequestID = try call.path("id")
       return try await database.look(call, purpose: "contact") { connection in
         guard let request = try connection.serviceRequest(id) else { throw Problem(.notFound) }
-        guard try Scope(call, connection).includes(queue: request.queue) else { throw Problem(.forbidden) }
+        let scope = try Scope(call, connection)
+        guard try scope.includes(request) else { throw Problem(.notFound) }
+        let contacts = try connection.contacts(of: id).suffix(200).filter(scope.includes)
         let value: JSONValue = [
-          "request": request.json, "contacts": .array(try connection.contacts(of: id).suffix(200).map(\.json)),
+          "request": request.json, "contacts": .array(contacts.map(\.json)),
           "notes": .array(try connection.notes(on: id).suffix(500).map(\.json)),
         ]
         return (
@@ -195,15 +206,14 @@ public struct RecordResources: Sendable {
       let place = call.text("in")
       let limit = Int(call.integer("page_size") ?? 50)
       return try await database.look(call, purpose: "search") { connection in
+        let scope = try Scope(call, connection)
         var contacts: [Contact] = []
         var requests: [ServiceRequest] = []
         if place != "service_requests" {
-          let ids = try connection.search(text, for: ContactKind.self, before: nil, limit: limit)
-          contacts = try connection.contacts(ids).sorted { $0.id > $1.id }
+          contacts = try found(text, limit, connection, connection.contacts, \.id, scope.includes)
         }
         if place != "contacts" {
-          let ids = try connection.search(text, for: ServiceRequestKind.self, before: nil, limit: limit)
-          requests = try connection.serviceRequests(ids).sorted { $0.id > $1.id }
+          requests = try found(text, limit, connection, connection.serviceRequests, \.id, scope.includes)
         }
         let value: JSONValue = [
           "contacts": .array(contacts.map(\.json)), "service_requests": .array(requests.map(\.json)),
@@ -213,6 +223,22 @@ public struct RecordResources: Sendable {
         return (Reply.json(value), seen: sights(seen))
       }
     }
+  }
+
+  /// What matches and may be seen, newest first. Hits of other departments are passed over, at most 50 pages of them.
+  private func found<Kind, Value>(
+    _ text: String, _ limit: Int, _ connection: any Connection, _ read: ([Identifier<Kind>]) throws -> [Value],
+    _ id: (Value) -> Identifier<Kind>, _ includes: (Value) throws -> Bool
+  ) throws -> [Value] {
+    var out: [Value] = []
+    var last: Identifier<Kind>?
+    for _ in 0..<50 {
+      let ids = try connection.search(text, for: Kind.self, before: last, limit: limit)
+      out += try read(ids).filter(includes)
+      guard out.count < limit, ids.count == limit else { break }
+      last = ids.last
+    }
+    return Array(out.sorted { id($0) > id($1) }.prefix(limit))
   }
 
   private var listDecisions: Route {
@@ -226,7 +252,11 @@ public struct RecordResources: Sendable {
         throw Problem(.invalidInput, violations: [Violation(.parameter("subject"), .required)])
       }
       return try await database.look(call, purpose: "explain") { connection in
-        let decisions = try connection.decisions(about: [subject], limit: 500)
+        let scope = try Scope(call, connection)
+        let isSeen = try scope.includes(subject: subject)
+        let decisions = try connection.decisions(about: isSeen ? [subject] : [], limit: 500).filter {
+          try ContactID(subject) != nil || ServiceRequestID(subject) != nil || scope.includes(customer: $0.customerNo)
+        }
         return (
           Reply.json(["items": .array(decisions.map(\.json))]), seen: sights(decisions.map { ($0.customerNo, subject) })
         )
@@ -243,17 +273,13 @@ public struct RecordResources: Sendable {
       let id: DecisionID = try call.path("id")
       return try await database.look(call, purpose: "explain") { connection in
         guard let decision = try connection.decision(id) else { throw Problem(.notFound) }
+        let scope = try Scope(call, connection)
+        guard try scope.includes(subject: decision.subject),
+          try ContactID(decision.subject) != nil || ServiceRequestID(decision.subject) != nil
+            || scope.includes(customer: decision.customerNo)
+        else { throw Problem(.notFound) }
         return (Reply.json(decision.json), seen: sights([(decision.customerNo, id.description)]))
       }
     }
-  }
-}
-
-/// One sight per customer, under the first thing in which it was shown.
-func sights(_ shown: some Sequence<(CustomerNumber?, String)>) -> [Sight] {
-  var known = Set<CustomerNumber>()
-  return shown.compactMap { customer, subject in
-    guard let customer, known.insert(customer).inserted else { return nil }
-    return Sight(customer: customer, subject: subject)
   }
 }

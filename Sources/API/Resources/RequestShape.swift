@@ -143,7 +143,8 @@ extension ScreenPop {
     .output(
       .required("contact", .output(.required("contact_id", .id("contact")), .required("summary", .string()))),
       .required("tie_zone", .word(IdentityZone.allCases.map(\.rawValue)), "How sure it is who this is"),
-      .required("request", .output(.required("request_id", .id("request")), .required("version", .integer()))),
+      .optional("request", .output(.required("request_id", .id("request")), .required("version", .integer()))),
+      .optional("call", .any, "Of a call: how it came here, and what the agent's device does in it now"),
       .required("candidates", .array(.any)), .required("open_requests", .array(.any)),
       .required("last_contacts", .array(.any)), .required("notes", .array(.any)),
       .required("allowed_actions", .array(.string()))))

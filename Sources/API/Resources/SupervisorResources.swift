@@ -78,11 +78,7 @@ extension OperatorResources {
       parameters: [.header("Last-Event-ID", .string(maximum: 40), "`sequence` of the overview")],
       answers: [.other("text/event-stream", "Events named by type, their data an Event")]
     ) { call in
-      try await database.record(
-        [Sight(customer: nil, subject: "overview")], by: try Actor(call), purpose: "stream", at: call.now)
-      return .events(
-        EventFeed(
-          database, hub: hub, topics: [EventBridge.all], audience: .everything, popsOnly: false, call: call))
+      try await everything(call, under: "overview")
     }
   }
 

@@ -72,6 +72,11 @@ extension OperatorResources {
       let actor = try Actor(call)
       try await translatingErrors {
         try await database.write { transaction in
+          let scope = try Scope(call, transaction)
+          guard scope.limits == nil || department.map(scope.includes(department:)) == true else {
+            throw Problem(.invalidInput, violations: [Violation(.body(pointer: "#/department"), .notAllowed)])
+          }
+          if let department, try !transaction.hasDepartment(department) { throw Problem.unknown("#/department") }
           if let agent, try transaction.agent(agent) == nil { throw Problem.unknown("#/agent_id") }
           try transaction.add(grant, tokenHash: hash, at: call.now)
           try transaction.audit(

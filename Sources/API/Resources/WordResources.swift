@@ -53,6 +53,10 @@ extension RecordResources {
       let code: Code = try call.path("code")
       let parent: Code? = try call.member("parent")
       return try await database.act(call) { transaction, actor in
+        let scope = try Scope(call, transaction)
+        if try transaction.hasDepartment(code), !scope.includes(department: code) { throw Problem(.notFound) }
+        // Whoever sees a part of the bank adds to that part.
+        if scope.limits != nil, parent.map(scope.includes(department:)) != true { throw Problem.unknown("#/parent") }
         if let parent {
           guard try transaction.hasDepartment(parent) else { throw Problem.unknown("#/parent") }
           if try transaction.departments(under: code).contains(parent) { throw Problem.unknown("#/parent") }
@@ -112,7 +116,11 @@ extension RecordResources {
       answers: [.json(Agent.schema, "The agent")]
     ) { call in
       let id: AgentID = try call.path("agent")
-      guard let agent = try await database.look(.live, { try $0.agent(id) }) else { throw Problem(.notFound) }
+      let found = try await database.look { connection in
+        let scope = try Scope(call, connection)
+        return try connection.agent(id).flatMap { scope.includes(department: $0.department) ? $0 : nil }
+      }
+      guard let agent = found else { throw Problem(.notFound) }
       return .json(agent.json, version: Int64(agent.version))
     }
   }

@@ -31,9 +31,11 @@ extension RecordResources {
       owner: try call.member("owner"), version: version)
   }
 
-  /// 422 unless customer and agent are there.
-  private func check(_ customer: CustomerNumber?, _ owner: AgentID?, _ connection: any Connection) throws {
-    if let customer, try connection.customer(customer) == nil { throw Problem.unknown("#/customer_no") }
+  /// 422 unless customer and agent are there to be seen.
+  private func check(
+    _ call: Call, _ customer: CustomerNumber?, _ owner: AgentID?, _ connection: any Connection
+  ) throws {
+    try Scope(call, connection).require(customer, at: "#/customer_no")
     if let owner, try connection.agent(owner) == nil { throw Problem.unknown("#/owner") }
   }
 
@@ -60,6 +62,8 @@ extension RecordResources {
       filter.dueBefore = call.time("due_before")
       let wanted = filter
       return try await database.look(call, purpose: "list") { connection in
+        var wanted = wanted
+        wanted.scope = try Scope(call, connection).limits
         let rows = try connection.activities(matching: wanted, after: last, limit: page.limit)
         return (
           page.reply(rows, keys: { [.text($0.id)] }, json: \.json),
@@ -76,7 +80,9 @@ extension RecordResources {
     ) { call in
       let id: ActivityID = try call.path("id")
       return try await database.look(call, purpose: "customer") { connection in
-        guard let activity = try connection.activity(id) else { throw Problem(.notFound) }
+        guard let activity = try connection.activity(id), try Scope(call, connection).includes(activity) else {
+          throw Problem(.notFound)
+        }
         return (
           Reply.json(activity.json, version: Int64(activity.version)),
           seen: sights([(activity.customerNo, id.description)])
@@ -93,7 +99,7 @@ extension RecordResources {
     ) { call in
       let activity = try activity(ActivityID(at: call.now), call, version: 1)
       return try await database.act(call) { transaction, actor in
-        try check(activity.customerNo, activity.owner, transaction)
+        try check(call, activity.customerNo, activity.owner, transaction)
         try transaction.insert(activity, at: call.now)
         try transaction.audit(
           "activity.make", activity.id, customer: activity.customerNo, after: activity.json, by: actor, at: call.now)
@@ -110,10 +116,12 @@ extension RecordResources {
     ) { call in
       let id: ActivityID = try call.path("id")
       return try await database.act(call) { transaction, actor in
-        guard let before = try transaction.activity(id) else { throw Problem(.notFound) }
+        guard let before = try transaction.activity(id), try Scope(call, transaction).includes(before) else {
+          throw Problem(.notFound)
+        }
         try call.condition.require(before.version)
         let wanted = try activity(id, call, version: before.version)
-        try check(wanted.customerNo, wanted.owner, transaction)
+        try check(call, wanted.customerNo, wanted.owner, transaction)
         let after = try transaction.update(wanted, at: call.now).settled(version: \.version)
         try transaction.audit(
           "activity.put", id, customer: after.customerNo, before: before.json, after: after.json, by: actor,
@@ -156,7 +164,9 @@ extension RecordResources {
       let customer: CustomerNumber? = try call.filter("customer_no")
       let owner: AgentID? = try call.filter("owner")
       return try await database.look(call, purpose: "list") { connection in
-        let rows = try connection.opportunities(customer: customer, owner: owner, after: last, limit: page.limit)
+        let scope = try Scope(call, connection).limits
+        let rows = try connection.opportunities(
+          customer: customer, owner: owner, scope: scope, after: last, limit: page.limit)
         return (
           page.reply(rows, keys: { [.text($0.id)] }, json: \.json),
           seen: sights(rows.prefix(page.size).map { ($0.customerNo, $0.id.description) })
@@ -173,7 +183,9 @@ extension RecordResources {
     ) { call in
       let id: OpportunityID = try call.path("id")
       return try await database.look(call, purpose: "customer") { connection in
-        guard let found = try connection.opportunity(id) else { throw Problem(.notFound) }
+        guard let found = try connection.opportunity(id), try Scope(call, connection).includes(found) else {
+          throw Problem(.notFound)
+        }
         return (
           Reply.json(found.json, version: Int64(found.version)), seen: sights([(found.customerNo, id.description)])
         )
@@ -189,7 +201,7 @@ extension RecordResources {
     ) { call in
       let made = try opportunity(OpportunityID(at: call.now), call, start: call.now, version: 1)
       return try await database.act(call) { transaction, actor in
-        try check(made.customerNo, made.owner, transaction)
+        try check(call, made.customerNo, made.owner, transaction)
         try transaction.insert(made, at: call.now)
         try transaction.audit(
           "opportunity.make", made.id, customer: made.customerNo, after: made.json, by: actor, at: call.now)
@@ -206,10 +218,12 @@ extension RecordResources {
     ) { call in
       let id: OpportunityID = try call.path("id")
       return try await database.act(call) { transaction, actor in
-        guard let before = try transaction.opportunity(id) else { throw Problem(.notFound) }
+        guard let before = try transaction.opportunity(id), try Scope(call, transaction).includes(before) else {
+          throw Problem(.notFound)
+        }
         try call.condition.require(before.version)
         let wanted = try opportunity(id, call, start: before.start, version: before.version)
-        try check(wanted.customerNo, wanted.owner, transaction)
+        try check(call, wanted.customerNo, wanted.owner, transaction)
         let after = try transaction.update(wanted, at: call.now).settled(version: \.version)
         try transaction.audit(
           "opportunity.put", id, customer: after.customerNo, before: before.json, after: after.json, by: actor,

@@ -26,6 +26,10 @@ public struct EventFeed: Sendable {
   public var newest: @Sendable () async throws -> Int64
   /// Events of these topics after a sequence, at most 500 at a time.
   public var replay: @Sendable (_ after: Int64) async throws -> Replay
+  /// Whether an event that happens now is this client's to hear of; nil: every one is.
+  var admits: (@Sendable (_ sequence: Int64) async throws -> Bool)?
+  /// Puts on record whom the client was shown; returns when that is durable.
+  var record: @Sendable ([Sight], Timestamp) async throws -> Void = { _, _ in }
   public var retry: Duration
   /// Presence: called when the stream begins, and when it has ended for whatever reason.
   public var opened: @Sendable () async -> Void
@@ -48,12 +52,29 @@ public struct EventFeed: Sendable {
     self.closed = closed
   }
 
+  init(
+    hub: StreamHub, topics: Set<String>, mask: FieldMask, lastEventID: String?,
+    newest: @escaping @Sendable () async throws -> Int64,
+    replay: @escaping @Sendable (_ after: Int64) async throws -> Replay,
+    admits: (@Sendable (Int64) async throws -> Bool)?,
+    record: @escaping @Sendable ([Sight], Timestamp) async throws -> Void
+  ) {
+    self.init(hub: hub, topics: topics, mask: mask, lastEventID: lastEventID, newest: newest, replay: replay)
+    self.admits = admits
+    self.record = record
+  }
+
   /// Writes until the client goes, the daemon shuts down, or the log fails.
   func write(_ send: @Sendable (ByteBuffer) async throws -> Void) async throws {
     let membership = hub.join(topics, mask: mask)
     await opened()
     do {
-      try await run(membership, send)
+      // Who was shown is recorded beside the sending, so that a pop does not wait for its own record; a stream whose
+      // record fails ends.
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        try await run(membership, send, &group)
+        try await group.waitForAll()
+      }
     } catch {
       hub.leave(membership)
       await closed()
@@ -64,21 +85,32 @@ public struct EventFeed: Sendable {
   }
 
   private func run(
-    _ membership: StreamHub.Membership, _ send: @Sendable (ByteBuffer) async throws -> Void
+    _ membership: StreamHub.Membership, _ send: @Sendable (ByteBuffer) async throws -> Void,
+    _ records: inout ThrowingTaskGroup<Void, any Error>
   ) async throws {
+    var unrecorded = 0
     try await send(ServerSentEvent.opening(retry: retry))
     var last = try await sendMissed(send)
+    let (record, admits) = (record, admits)
     var expected = 1
     for await item in membership.items {
       switch item {
-      case .event(let number, let sequence, let bytes):
+      case .event(let number, let sequence, let bytes, let seen):
         if number != expected {
           try await send(ServerSentEvent.reset(to: sequence - 1, reason: "overflow"))
         }
         expected = number + 1
         guard sequence > last else { continue }
         last = sequence
+        if let admits, try await !admits(sequence) { continue }
         try await send(bytes)
+        guard !seen.isEmpty else { continue }
+        if unrecorded == Self.mostUnrecorded {
+          try await records.next()
+          unrecorded -= 1
+        }
+        records.addTask { try await record(seen, systemTime()) }
+        unrecorded += 1
       case .tick(let number):
         if number >= expected {
           last = max(last, try await newest())
@@ -90,6 +122,8 @@ public struct EventFeed: Sendable {
       }
     }
   }
+
+  private static let mostUnrecorded = 16
 
   /// Gives what the client missed; answers the sequence up to which it now knows everything.
   private func sendMissed(_ send: @Sendable (ByteBuffer) async throws -> Void) async throws -> Int64 {
@@ -112,6 +146,7 @@ public struct EventFeed: Sendable {
           last = max(last, event.sequence)
           try await send(ServerSentEvent.bytes(of: event, mask: mask))
         }
+        try await record(sights(events.flatMap(\.seen).map { ($0.customer, $0.subject) }), systemTime())
         if isComplete { return last }
       case .unknown(let newest):
         try await send(ServerSentEvent.reset(to: newest, reason: "too_old"))

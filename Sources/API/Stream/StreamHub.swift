@@ -10,10 +10,16 @@ public struct StreamEvent: Hashable, Sendable {
   /// `contact.offered`; bounded words, no data.
   public var type: String
   public var data: JSONValue
+  /// Whom it shows.
+  var seen: [Sight] = []
   public init(sequence: Int64, type: String, data: JSONValue) {
     self.sequence = sequence
     self.type = type
     self.data = data
+  }
+  init(sequence: Int64, type: String, data: JSONValue, seen: [Sight]) {
+    self.init(sequence: sequence, type: type, data: data)
+    self.seen = seen
   }
 }
 
@@ -25,7 +31,7 @@ public struct StreamEvent: Hashable, Sendable {
 public final class StreamHub: Service {
   enum Item: Sendable {
     /// `number` counts the events offered to this stream.
-    case event(number: Int, sequence: Int64, bytes: ByteBuffer)
+    case event(number: Int, sequence: Int64, bytes: ByteBuffer, seen: [Sight])
     /// Keep-alive; `number` is that of the last event offered, so that a loss is told also when nothing follows.
     case tick(number: Int)
   }
@@ -78,7 +84,7 @@ public final class StreamHub: Service {
         }
         let number = stream.offered + 1
         state.streams[id]?.offered = number
-        stream.continuation.yield(.event(number: number, sequence: event.sequence, bytes: bytes))
+        stream.continuation.yield(.event(number: number, sequence: event.sequence, bytes: bytes, seen: event.seen))
       }
     }
   }

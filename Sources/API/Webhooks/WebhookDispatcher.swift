@@ -168,7 +168,7 @@ public final class WebhookDispatcher: Service {
       try await disable(webhook.id, reason)
       return
     case .unknown(let fault):
-      for delivery in due { try await settle(delivery, status: nil, fault: fault, retryAfter: nil) }
+      for delivery in due { try await settle(delivery, shown: [], status: nil, fault: fault, retryAfter: nil) }
       return
     case .found(let host, let ip):
       var configuration = HTTPClient.Configuration()
@@ -201,13 +201,19 @@ public final class WebhookDispatcher: Service {
 
   private func attempt(_ delivery: WebhookDelivery, _ webhook: Webhook, _ client: HTTPClient) async throws {
     guard let event = try await database.read(.live, { try $0.event(delivery.seq) }) else {
-      try await settle(delivery, status: nil, fault: "the event is gone", retryAfter: nil)
+      try await settle(delivery, shown: [], status: nil, fault: "the event is gone", retryAfter: nil)
       return
     }
     let role = Role(rawValue: webhook.role).map { Set([$0]) } ?? []
     let message = WebhookMessage(
       event, secrets: webhook.secrets.compactMap { WebhookSecret($0) },
       mask: masks.mask(for: Principal(id: webhook.label, roles: role)), at: now())
+    // On record with what came of it: an attempt that failed may have told the receiver all the same.
+    let shown = event.seen.map {
+      AuditEntry(
+        $0, by: Actor(label: "webhook \(webhook.label)", agent: nil, role: webhook.role, trace: event.trace),
+        purpose: "webhook", at: now())
+    }
     var request = HTTPClientRequest(url: webhook.url)
     request.method = .POST
     for field in message.headers { request.headers.add(name: field.name, value: field.value) }
@@ -216,19 +222,21 @@ public final class WebhookDispatcher: Service {
       let response = try await client.execute(
         request, timeout: .nanoseconds(options.timeout.wholeMicroseconds * 1_000))
       let retryAfter = response.headers.first(name: "Retry-After").flatMap { Int64($0) }.map { Duration.seconds($0) }
-      try await settle(delivery, status: Int(response.status.code), fault: nil, retryAfter: retryAfter)
+      try await settle(
+        delivery, shown: shown, status: Int(response.status.code), fault: nil, retryAfter: retryAfter)
     } catch let error as HTTPClientError where error == .cancelled {
       throw CancellationError()
     } catch let error as DatabaseError {
       throw error
     } catch {
       if Task.isCancelled { throw CancellationError() }
-      try await settle(delivery, status: nil, fault: String("\(error)".prefix(200)), retryAfter: nil)
+      try await settle(
+        delivery, shown: shown, status: nil, fault: String("\(error)".prefix(200)), retryAfter: nil)
     }
   }
 
   private func settle(
-    _ delivery: WebhookDelivery, status: Int?, fault: String?, retryAfter: Duration?
+    _ delivery: WebhookDelivery, shown: [AuditEntry], status: Int?, fault: String?, retryAfter: Duration?
   ) async throws {
     let time = now()
     let verdict = WebhookPolicy.judge(
@@ -236,6 +244,7 @@ public final class WebhookDispatcher: Service {
       chance: Double.random(in: 0..<1), at: time)
     let retention = options.retention
     try await database.write { transaction in
+      for entry in shown { try transaction.audit(entry) }
       switch verdict {
       case .delivered:
         try transaction.settleDelivery(

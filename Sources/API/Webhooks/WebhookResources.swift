@@ -25,6 +25,7 @@ public struct WebhookResources: Sendable {
     .output(
       .required("id", .id("webhook")), .required("url", .string()), .required("label", .string()),
       .required("types", .array(.string()), "Empty: all"),
+      .required("departments", .nullable(.array(.string())), "What they and those below them may see; null: all"),
       .required("webhook_state", .word(Webhook.State.allCases.map(\.rawValue))),
       .required("state_reason", .nullable(.string())), .required("allows_internal", .boolean),
       .required("cursor_seq", .integer(), "Up to which event its outbox is filled"), .required("created_at", .time),
@@ -35,6 +36,7 @@ public struct WebhookResources: Sendable {
       .init(name: "id", value: .text(webhook.id)), .init(name: "url", value: .string(webhook.url)),
       .init(name: "label", value: .string(webhook.label)),
       .init(name: "types", value: .array(webhook.types.map(JSONValue.string))),
+      .init(name: "departments", value: webhook.departments.map { .array($0.map { .text($0) }) } ?? .null),
       .init(name: "webhook_state", value: .string(webhook.state.rawValue)),
       .init(name: "state_reason", value: .optional(webhook.stateReason)),
       .init(name: "allows_internal", value: .bool(webhook.allowsInternal)),
@@ -80,12 +82,23 @@ public struct WebhookResources: Sendable {
     }
   }
 
+  /// The subscription, if the principal may see it.
+  private func known(_ call: Call, _ id: WebhookID, _ connection: any Connection) throws -> Webhook {
+    guard let webhook = try connection.webhook(id), try Scope(call, connection).includes(webhook) else {
+      throw Problem(.notFound)
+    }
+    return webhook
+  }
+
   private var list: Route {
     Route(
       "listWebhooks", .get, "/v1/webhooks", summary: "Who is told of events", tag: "webhooks",
       access: .roles(.integration, .auditor), answers: [.json(.output(.required("items", .array(Self.schema))), "All")]
-    ) { _ in
-      let webhooks = try await database.look { try $0.webhooks() }
+    ) { call in
+      let webhooks = try await database.look { connection in
+        let scope = try Scope(call, connection)
+        return try connection.webhooks().filter(scope.includes)
+      }
       return .json(["items": .array(webhooks.map(Self.json))])
     }
   }
@@ -96,7 +109,7 @@ public struct WebhookResources: Sendable {
       access: .roles(.integration, .auditor), parameters: [Self.id], answers: [.json(Self.schema, "The subscription")]
     ) { call in
       let id: WebhookID = try call.path("id")
-      guard let webhook = try await database.look(.live, { try $0.webhook(id) }) else { throw Problem(.notFound) }
+      let webhook = try await database.look { try known(call, id, $0) }
       return .json(Self.json(webhook), version: Int64(webhook.version))
     }
   }
@@ -114,7 +127,8 @@ public struct WebhookResources: Sendable {
       let role = try call.caller().roles.map(\.rawValue).sorted().first ?? ""
       var webhook = Webhook(
         id: WebhookID(at: call.now), url: "", label: try call.caller().id, types: [], secrets: [secret.text],
-        role: role, allowsInternal: false, cursor: 0, createdAt: call.now)
+        role: role, departments: try call.caller().departments.map { $0.sorted().compactMap(Code.init) },
+        allowsInternal: false, cursor: 0, createdAt: call.now)
       try apply(call.body, to: &webhook)
       let wanted = webhook
       let actor = try Actor(call)
@@ -141,7 +155,7 @@ public struct WebhookResources: Sendable {
     ) { call in
       let id: WebhookID = try call.path("id")
       let reply = try await database.act(call) { transaction, actor in
-        guard let before = try transaction.webhook(id) else { throw Problem(.notFound) }
+        let before = try known(call, id, transaction)
         try call.condition.require(before.version)
         var webhook = before
         try apply(call.body, to: &webhook)
@@ -163,7 +177,8 @@ public struct WebhookResources: Sendable {
     ) { call in
       let id: WebhookID = try call.path("id")
       let reply = try await database.act(call) { transaction, actor in
-        guard try transaction.deleteWebhook(id) else { throw Problem(.notFound) }
+        _ = try known(call, id, transaction)
+        _ = try transaction.deleteWebhook(id)
         try transaction.audit("webhook.delete", id, by: actor, at: call.now)
         return Reply.empty()
       }
@@ -184,7 +199,7 @@ public struct WebhookResources: Sendable {
       let actor = try Actor(call)
       let webhook = try await translatingErrors {
         try await database.write { transaction in
-          guard var webhook = try transaction.webhook(id) else { throw Problem(.notFound) }
+          var webhook = try known(call, id, transaction)
           webhook.secrets = [secret.text] + webhook.secrets.prefix(1)
           try transaction.update(webhook, at: call.now)
           webhook.version += 1
@@ -224,7 +239,7 @@ public struct WebhookResources: Sendable {
       let state = call.text("delivery_state").flatMap(WebhookDelivery.State.init)
       let limit = call.pageSize
       let rows = try await database.look { connection in
-        guard try connection.webhook(id) != nil else { throw Problem(.notFound) }
+        _ = try known(call, id, connection)
         return try connection.deliveries(of: id, state: state, before: call.integer("before"), limit: limit)
       }
       return .json([
@@ -252,7 +267,7 @@ public struct WebhookResources: Sendable {
     ) { call in
       let id: WebhookID = try call.path("id")
       let reply = try await database.act(call) { transaction, actor in
-        guard try transaction.webhook(id) != nil else { throw Problem(.notFound) }
+        _ = try known(call, id, transaction)
         let count = try transaction.resend(
           to: id, seq: call.body["seq"]?.integer, since: call.body["since"]?.string.flatMap { Timestamp($0) },
           at: call.now)

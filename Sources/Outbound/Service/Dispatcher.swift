@@ -124,7 +124,7 @@ public final class Dispatcher: Sendable {
     }
   }
 
-  private func settleReports() async throws -> Int {
+  func settleReports() async throws -> Int {
     let isThere = try await house.database.read { connection in
       try !connection.events(after: connection.reportPosition(), type: .reportArrived, limit: 1).isEmpty
     }

@@ -13,10 +13,13 @@ public struct OutboundLink: Sendable {
   public var memory: Duration
   /// How long after an inquiry that learned nothing the next one follows.
   public var inquiryEvery: Duration
+  /// How many chargeable parts a content would be sent as, for previews; nil where the channel has no parts.
+  public var parts: (@Sendable (Dispatch.Content) -> Int?)?
 
   public init(
     channel: OutboundChannel, adapter: any ChannelAdapter, from: Address? = nil, window: Int = 10,
-    memory: Duration = .seconds(86_400), inquiryEvery: Duration = .seconds(60)
+    memory: Duration = .seconds(86_400), inquiryEvery: Duration = .seconds(60),
+    parts: (@Sendable (Dispatch.Content) -> Int?)? = nil
   ) {
     self.channel = channel
     self.adapter = adapter
@@ -24,5 +27,6 @@ public struct OutboundLink: Sendable {
     self.window = window
     self.memory = memory
     self.inquiryEvery = inquiryEvery
+    self.parts = parts
   }
 }

@@ -4,4 +4,7 @@ public let migrations: [Migration] = [
   Migration(3, "search, webhooks and imports", migration003),
   Migration(4, "proactive service in the daemon", migrationOutbound),
   Migration(5, "mail in several mailboxes, machines' mail", migrationMail),
+  Migration(6, "departments, import jobs", migrationDepartments),
+  Migration(7, "calls", migrationCalls),
+  Migration(8, "call commands and agents' logins", migrationCallControl),
 ]

@@ -17,7 +17,7 @@ struct DaemonLocation: ParsableArguments {
     if let socket { return AdminClient(socket: socket) }
     return AdminClient(socket: try wiring().admin.socket)
   }
-  func wiring() throws -> Configuration { demo ? try demoConfiguration() : try readConfiguration(config) }
+  func wiring() throws -> Configuration { demo ? try demoConfiguration([]) : try readConfiguration(config) }
 }
 
 /// Calls operations of the running daemon over its admin socket.

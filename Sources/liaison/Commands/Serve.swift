@@ -10,7 +10,7 @@ struct Serve: AsyncParsableCommand {
       public forms and the local admin socket until SIGTERM or SIGINT.
 
       --demo needs no configuration: it makes a small bank under ./var/demo, serves on 127.0.0.1:8080 (API) and \
-      :8081 (forms), sends a trickle of real form posts and faxes, and prints where to look.
+      :8081 (forms), and stand-in peers bring a trickle of forms, calls, short messages and faxes.
       """)
 
   @Option(name: .long, help: "The wiring; see config/liaison.yaml.")
@@ -25,15 +25,12 @@ struct Serve: AsyncParsableCommand {
   func run() async throws {
     try await exitingWithCode {
       signal(SIGPIPE, SIG_IGN)
-      let fax = demo ? try await DemoFax.start() : nil
-      let configuration =
-        try fax.map { try demoConfiguration(channels: [$0.channel], secrets: DemoFax.environment) }
-        ?? readConfiguration(config)
-      let logger = startLogging(configuration.log)
+      let peers = demo ? try await startDemoPeers() : []
+      let configuration = demo ? try demoConfiguration(peers) : try readConfiguration(config)
+      let logger = startLogging(configuration.log, mask: configuration.access.logMask)
       var daemon = Daemon(configuration: configuration, logger: logger)
       if demo {
-        try prepareDemo(&daemon, interval: demoInterval)
-        fax?.join(&daemon, every: demoInterval)
+        try prepareDemo(&daemon, interval: demoInterval, peers)
       } else {
         daemon.onReady = { bound in
           logger.notice("Liaison serves.", metadata: ["api": "\(bound.api)", "public": "\(bound.publicBase)"])

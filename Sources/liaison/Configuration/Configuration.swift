@@ -8,6 +8,9 @@ struct Configuration: Sendable {
   var publicListener: ListenerWiring
   var admin: AdminWiring
   var log: LogWiring
+  var access: AccessWiring
+  /// Webhooks may reach addresses of the bank's own network.
+  var webhooksMayBeInternal: Bool
   var intake: IntakeWiring
   /// Where the secret of reference numbers, submission tokens and cursors is; made there at the first start.
   var secretFile: String
@@ -79,6 +82,8 @@ struct Configuration: Sendable {
             "level", default: "info", allowed: ["trace", "debug", "info", "notice", "warning", "error"]),
           format: reader.string("format", default: "text", allowed: ["text", "json"]))
       },
+      access: root.section("access", AccessWiring.init),
+      webhooksMayBeInternal: root.section("webhooks") { $0.bool("allow_internal", default: false) },
       intake: root.section("intake") { reader in
         IntakeWiring(
           lateAfter: reader.duration("late_after", default: .seconds(300)),

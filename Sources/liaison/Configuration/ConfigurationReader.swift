@@ -241,6 +241,9 @@ final class ConfigurationReader {
     }
   }
 
+  /// True if the file has this key, whatever its value.
+  func isGiven(_ key: String) -> Bool { mapping?[key] != nil }
+
   /// A problem with the value of `key`, found by whoever gives it meaning.
   func problem(at key: String, _ text: String) {
     problem(mapping?[key]?.mark?.line ?? line, "\(shown(key)): \(text)")

@@ -67,13 +67,8 @@ struct Daemon {
       reference: { id, channel in
         channel.kind == .webform || channel.kind == .email
           ? ReferenceNumber(for: id, key: referenceKey).description : nil
-      }, now: now, options: intakeOptions, logger: logger)
+      }, show: { try Desk.show($0, in: $1) }, now: now, options: intakeOptions, logger: logger)
     let desk = Desk(database: database, now: now, logger: logger)
-    let accept: ChannelAdapter.Accept = { arrival in
-      let acceptance = await intake.accept(arrival)
-      crash?.pass(.beforeAnswer)
-      return acceptance
-    }
 
     let work = NIOThreadPool(numberOfThreads: 4)
     work.start()
@@ -85,6 +80,14 @@ struct Daemon {
       channels.append(try await channel.wiring.wire(channel.name, with: house))
     }
     let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
+    let commander = CallCommander(
+      database: database, switches: channels.compactMap(\.callControl), now: now, logger: logger)
+    let accept: ChannelAdapter.Accept = { arrival in
+      let acceptance = await intake.accept(arrival)
+      if case .call(let event) = arrival.payload { commander.note(event) }
+      crash?.pass(.beforeAnswer)
+      return acceptance
+    }
     let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
 
     let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
@@ -95,7 +98,9 @@ struct Daemon {
     let tokens = TokenLookup(database: database, now: now)
     let bridge = EventBridge(hub: hub)
     let streaming = database.observe { bridge.publish($0) }
-    let webhooks = WebhookDispatcher(database: database, now: now, logger: logger)
+    let access = configuration.access
+    let verifier = access.oauth2?.verifier()
+    let webhooks = WebhookDispatcher(database: database, masks: access.masks, now: now, logger: logger)
     var routes = makeRoutes(
       registry: registry, database: database, bodies: bodies, hub: hub, tokens: tokens, intake: intake,
       supervisors: supervisors)
@@ -104,21 +109,28 @@ struct Daemon {
     routes += RecordResources(database: database, cursors: cursors).routes
     routes +=
       OutboundResources(
-        database: database, bodies: bodies, cursors: cursors, profile: { parameters.purposes }
+        database: database, bodies: bodies, cursors: cursors, links: channels.flatMap(\.outbound),
+        profile: { parameters.purposes }, templates: { parameters.templates }
       ).routes
     routes += ImportResources(importer: Importer(database: database, now: now)).routes
-    routes += WebhookResources(database: database, dispatcher: webhooks, mayAllowInternal: false).routes
+    routes += ContentResources(database: database, bodies: bodies).routes
+    routes +=
+      WebhookResources(
+        database: database, dispatcher: webhooks, mayAllowInternal: configuration.webhooksMayBeInternal
+      ).routes
     routes +=
       SMSPreviewResources(
         channels: channels.compactMap { wired in wired.textCosts.map { (wired.adapter.channel.name, $0) } }
       ).routes
+    routes += CallResources(database: database, commander: commander, router: house.callRouter).routes
     routes.append(Description.serving(version: liaisonVersion, routes: routes))
     let metrics = RequestMetrics(registry)
     let ready = ReadyGate(listeners: 3, now: now)
     let api = try listener(
       "api", configuration.api,
       site: Site(
-        routes: routes, mounts: extraMounts, authentication: .bearer(lookup: { try await tokens.record($0) }),
+        routes: routes, mounts: extraMounts,
+        authentication: .bearer(webTokens: verifier, lookup: { try await tokens.record($0) }), masks: access.masks,
         limiter: configuration.api.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, clock: now), ready)
@@ -134,7 +146,8 @@ struct Daemon {
     let admin = Listener(
       ListenerConfiguration(name: "admin", address: .unixSocket(path: configuration.admin.socket, mode: 0o600)),
       site: Site(
-        routes: routes, mounts: channels.flatMap(\.adminMounts), authentication: .socketPermission, clock: now),
+        routes: routes, mounts: channels.flatMap(\.adminMounts), authentication: .socketPermission,
+        masks: access.masks, clock: now),
       logger: logger,
       onBound: { _ in await ready.bound("admin", port: nil) })
 
@@ -155,6 +168,11 @@ struct Daemon {
         await desk.run()
       } onShutdown: {
         desk.beginDrain()
+      },
+      Running("call commands") {
+        await commander.run()
+      } onShutdown: {
+        commander.beginDrain()
       },
       Running("intake") {
         await intake.run()

@@ -1,14 +1,15 @@
+import API
 import Foundation
 import Logging
 
 /// Starts the log of the process; once.
-func startLogging(_ wiring: Configuration.LogWiring) -> Logger {
+func startLogging(_ wiring: Configuration.LogWiring, mask: FieldMask) -> Logger {
   let level = Logger.Level(rawValue: wiring.level) ?? .info
   let isJSON = wiring.format == "json"
   LoggingSystem.bootstrap { label in
     var handler: any LogHandler = isJSON ? JSONLogHandler() : StreamLogHandler.standardError(label: label)
     handler.logLevel = level
-    return handler
+    return MaskedLogHandler(handler, mask: mask)
   }
   return Logger(label: "liaison")
 }

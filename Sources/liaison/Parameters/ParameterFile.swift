@@ -1,6 +1,7 @@
 import Channels
 import ContactModel
 import Crypto
+import Desk
 import Foundation
 import Outbound
 import Store
@@ -23,7 +24,7 @@ struct ParameterDraft: Sendable, Hashable {
 
 /// A file of business parameters. The first key `kind` says what is in it, one of `kinds`.
 enum ParameterFile {
-  static let kinds = ["form", "category", "queue", "purpose_profile"]
+  static let kinds = ["form", "category", "queue", "purpose_profile", "template", "call_routing"]
 
   /// Reads and checks a file's text; throws a description with file, line and reason for everything that is wrong.
   static func read(_ yaml: String, file: String) throws -> [ParameterDraft] {
@@ -36,7 +37,9 @@ enum ParameterFile {
     switch kind {
     case "form": return [try form(yaml, file: file)]
     case "queue": return try queues(yaml, file: file)
+    case "template": return try TemplateFile.read(yaml, file: file)
     case "purpose_profile": return [try purposeProfile(yaml, file: file)]
+    case "call_routing": return [try callRouting(yaml, file: file)]
     default: return try categories(yaml, file: file)
     }
   }
@@ -86,13 +89,17 @@ enum ParameterFile {
     _ = root.string("kind", allowed: kinds)
     let queues = root.list("queues") { reader -> QueueParameter? in
       guard let code = parsedCode(reader) else { return nil }
-      return QueueParameter(code: code, nameZh: reader.string("name_zh"), nameEn: reader.string("name_en"))
+      let department = reader.optionalString("department")
+      if let department, Code(department) == nil { reader.problem(at: "department", "\(department) is no code") }
+      return QueueParameter(
+        code: code, nameZh: reader.string("name_zh"), nameEn: reader.string("name_en"),
+        department: department.flatMap { Code($0) })
     }
     try root.finish()
     return try queues.map { ParameterDraft(kind: "queue", code: $0.code.description, body: try JSONText.encode($0)) }
   }
 
-  private static func parsedCode(_ reader: ConfigurationReader, key: String = "code") -> Code? {
+  static func parsedCode(_ reader: ConfigurationReader, key: String = "code") -> Code? {
     let text = reader.string(key)
     guard let code = Code(text) else {
       if !text.isEmpty { reader.problem(at: key, "\(text) is no code: 1 to 64 characters of A-Z, a-z, 0-9, - and _") }
@@ -107,6 +114,8 @@ struct QueueParameter: Sendable, Hashable, Codable {
   var code: Code
   var nameZh: String
   var nameEn: String
+  /// Whose queue it is; nil: the whole bank's.
+  var department: Code?
 }
 
 /// What applying a draft came to.
@@ -123,7 +132,10 @@ extension WriteTransaction {
     // Queues first, so that a category may name one of the same call.
     for draft in drafts where draft.kind == "queue" {
       let queue = try JSONText.decode(QueueParameter.self, from: draft.body)
-      try upsertQueue(queue.code, nameZh: queue.nameZh, nameEn: queue.nameEn)
+      if let department = queue.department, try !hasDepartment(department) {
+        return [.refused("queue \(draft.code): there is no department \(department)")]
+      }
+      try upsertQueue(queue.code, nameZh: queue.nameZh, nameEn: queue.nameEn, department: queue.department)
     }
     for draft in drafts {
       let before = try parameterHistory(kind: draft.kind, code: draft.code).last
@@ -142,6 +154,21 @@ extension WriteTransaction {
         let category = try JSONText.decode(ContactModel.Category.self, from: draft.body)
         if try first("SELECT code FROM queue WHERE code = $1", [.id(category.queue)]) == nil {
           verdicts.append(.refused("category \(draft.code): there is no queue \(category.queue)"))
+          continue
+        }
+      }
+      if draft.kind == "template" {
+        let template = try JSONText.decode(MessageTemplate.self, from: draft.body)
+        if let known = try purposesInForce(with: drafts, at: time), !known.contains(template.purpose) {
+          verdicts.append(
+            .refused("template \(draft.code): the purpose profile has no purpose \(template.purpose)"))
+          continue
+        }
+      }
+      if draft.kind == "call_routing" {
+        let rules = try JSONText.decode(CallRoutingRules.self, from: draft.body)
+        if let queue = try rules.queues.first(where: { try department(ofQueue: $0) == nil }) {
+          verdicts.append(.refused("call_routing: there is no queue \(queue)"))
           continue
         }
       }

@@ -1,5 +1,7 @@
+import API
 import Channels
 import ContactModel
+import Desk
 import Foundation
 import Intake
 import Logging
@@ -17,6 +19,8 @@ final class ParametersInForce: Sendable {
     var intake: IntakeParameters
     var forms: FormCatalogue
     var purposes: PurposeProfile
+    var templates: [Code: TemplateInForce]
+    var callRouting: CallRoutingRules
     var nextChange: Timestamp?
   }
   private let state: Mutex<Snapshot>
@@ -38,7 +42,10 @@ final class ParametersInForce: Sendable {
   var intake: IntakeParameters { state.withLock { $0.intake } }
   /// What the bank and its law allow per purpose.
   var purposes: PurposeProfile { state.withLock { $0.purposes } }
+  /// Approved texts by code.
+  var templates: [Code: TemplateInForce] { state.withLock { $0.templates } }
   var forms: FormCatalogue { state.withLock { $0.forms } }
+  var callRouting: CallRoutingRules { state.withLock { $0.callRouting } }
 
   /// Keeps the snapshot current until cancelled.
   func run() async {
@@ -82,14 +89,26 @@ extension ParametersInForce.Snapshot {
     let categories = try connection.parameters("category", inForceAt: time)
     let fallback = try connection.parameters("category_default", inForceAt: time).first?.body
     let forms = try connection.parameterHistory(kind: "form", code: nil)
+    var templates: [Code: TemplateInForce] = [:]
+    for kept in try connection.parameters("template", inForceAt: time) {
+      let template = try JSONText.decode(MessageTemplate.self, from: kept.body)
+      templates[template.code] = TemplateInForce(template: template, version: kept.version)
+    }
+    var intake = IntakeParameters(
+      categories: try categories.map { try JSONText.decode(ContactModel.Category.self, from: $0.body) },
+      defaultCategory: fallback.flatMap { Code($0) } ?? Code("consultation")!,
+      version: categories.reduce(0) { $0 + $1.version })
+    intake.stopConfirmation = Code("stop-confirmation").flatMap { templates[$0]?.template }
+    intake.liftConfirmation = Code("lift-confirmation").flatMap { templates[$0]?.template }
+    let routing = try connection.parameters("call_routing", inForceAt: time).first
+    var rules = try routing.map { try JSONText.decode(CallRoutingRules.self, from: $0.body) }
+    rules?.version = routing?.version ?? 0
     return Self(
-      intake: IntakeParameters(
-        categories: try categories.map { try JSONText.decode(ContactModel.Category.self, from: $0.body) },
-        defaultCategory: fallback.flatMap { Code($0) } ?? Code("consultation")!,
-        version: categories.reduce(0) { $0 + $1.version }),
+      intake: intake,
       forms: FormCatalogue(
         try forms.filter { !$0.retired }.map { try FormDefinition.read($0.body, source: "form \($0.code)") }),
-      purposes: try purposes(connection, at: time),
+      purposes: try purposes(connection, at: time), templates: templates,
+      callRouting: rules ?? CallRoutingRules(defaultQueue: Code("general")!),
       nextChange: try connection.nextParameterChange(after: time))
   }
 

@@ -5,6 +5,7 @@ enum ChannelKinds {
     "sms": SMSWiring.self,
     "email": EmailWiring.self,
     "fax": FaxWiring.self,
+    "telephony": TelephonyWiring.self,
   ]
 
   static var names: [String] { all.map(\.key) }

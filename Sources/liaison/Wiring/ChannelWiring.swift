@@ -1,5 +1,6 @@
 import API
 import Channels
+import Customers
 import Desk
 import Intake
 import Logging
@@ -32,6 +33,15 @@ struct House: Sendable {
   var work: NIOThreadPool
   var logger: Logger
   var now: @Sendable () -> Timestamp
+}
+
+extension House {
+  /// Answers dial plans by the rules in force.
+  var callRouter: CallRouter {
+    CallRouter(
+      database: database, rules: { [parameters] in parameters.callRouting },
+      normalForm: { AddressForm.address(.phone, $0) }, now: now, logger: logger)
+  }
 }
 
 /// One channel, ready to run, and everything that is served or sent through it.

@@ -44,11 +44,7 @@ struct FaxWiring: ChannelWiring {
     servers = reader.list("servers", Self.server)
     let languages = FaxConfiguration.Language.allCases.map(\.rawValue)
     language = .init(rawValue: reader.string("language", default: "zh", allowed: languages)) ?? .zh
-    let area = reader.string("area_code", default: "10")
-    plan = NumberPlan(
-      countryCode: reader.string("country_code", default: "86"), areaCode: area == "none" ? nil : area,
-      trunkPrefix: reader.string("trunk_prefix", default: "0"),
-      internationalPrefix: reader.string("international_prefix", default: "00"))
+    plan = reader.numberPlan(area: "10")
     lines = reader.list("lines") { line in
       let category = line.optionalString("category")
       if let category, Code(category) == nil { line.problem(at: "category", "\(category) is no code") }

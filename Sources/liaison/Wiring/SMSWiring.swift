@@ -26,11 +26,7 @@ struct SMSWiring: ChannelWiring {
     }
     configuration = SMSConfiguration(
       links: links,
-      numbers: NumberPlan(
-        countryCode: reader.string("country_code", default: "86"),
-        trunkPrefix: reader.string("trunk_prefix", default: "0"),
-        internationalPrefix: reader.string("international_prefix", default: "00"),
-        serviceCodePrefixes: reader.strings("service_code_prefixes", default: ["106", "95", "96"])),
+      numbers: reader.numberPlan(),
       keywords: KeywordTable(
         optOut: reader.strings("opt_out_words", default: KeywordTable.defaultOptOut),
         optIn: reader.strings("opt_in_words", default: KeywordTable.defaultOptIn),
@@ -92,7 +88,9 @@ struct SMSWiring: ChannelWiring {
     if submits {
       wired.outbound = [
         OutboundLink(
-          channel: .sms, adapter: adapter, window: inFlight, memory: doubtMemory, inquiryEvery: inquireEvery)
+          channel: .sms, adapter: adapter, window: inFlight, memory: doubtMemory, inquiryEvery: inquireEvery,
+          // A text that cannot be sent has no parts to count.
+          parts: { (try? adapter.preview($0.text, link: nil, optOutLine: false))?.parts })
       ]
     }
     wired.textCosts = { text, link, withOptOut in Self.cost(of: text, on: link, withOptOut, adapter) }

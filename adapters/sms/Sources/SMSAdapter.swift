@@ -65,9 +65,8 @@ public final class SMSAdapter: ChannelAdapter {
         dialects: binds.map { SMPPDialect(bind: $0, settings: settings, profile: link.profile) })
       return WireLink(description, wallClock: wallClock, logger: logger) { pdu in
         guard let reading = pdu.inbound(on: link.profile, receipts: link.receipts) else { return nil }
-        return (
-          reading, nil, pdu.parameters[.userMessageReference]?.integer.map { UInt16(truncatingIfNeeded: $0) }
-        )
+        let reference = pdu.parameters[.userMessageReference]?.integer.map { UInt16(truncatingIfNeeded: $0) }
+        return (reading, .init(reference: reference))
       }
     case .cmpp(let settings, let endpoint, let connections):
       let profile = profile(of: link)
@@ -78,11 +77,13 @@ public final class SMSAdapter: ChannelAdapter {
         dialects: (0..<max(1, connections)).map { _ in CMPPDialect(settings: settings, wallClock: wallClock) })
       return WireLink(description, wallClock: wallClock, logger: logger) { pdu in
         guard let reading = pdu.inbound(receipts: link.receipts) else { return nil }
-        var key: String?
-        if case .deliver(let deliver) = pdu.body, deliver.messageID != 0 {
-          key = "\(link.name)/\([UInt8](messageID: deliver.messageID).hex)"
-        }
-        return (reading, key, nil)
+        guard case .deliver(let deliver) = pdu.body, deliver.messageID != 0 else { return (reading, .init()) }
+        let since = CMPPMessageID(deliver.messageID).time(
+          utcOffsetSeconds: settings.utcOffsetSeconds, before: wallClock())
+        return (
+          reading,
+          .init(wireKey: "\(link.name)/\([UInt8](messageID: deliver.messageID).hex)", since: since)
+        )
       }
     case .kannel(let settings):
       return KannelLink(
@@ -343,7 +344,8 @@ public final class SMSAdapter: ChannelAdapter {
       Arrival(
         channel: channel, wireKey: reading.wireKey, from: from,
         to: reading.to.isEmpty ? nil : configuration.numbers.address(reading.to), receivedAt: wallClock(),
-        payload: payload, raw: Array((request.query.isEmpty ? "" : request.query + "\n").utf8) + request.body))
+        waitingSince: reading.since, payload: payload,
+        raw: Array((request.query.isEmpty ? "" : request.query + "\n").utf8) + request.body))
     switch acceptance {
     // An empty body: Kannel would send any other to the customer.
     case .stored, .duplicate: return CallbackResponse(status: 200)

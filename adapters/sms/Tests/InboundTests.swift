@@ -272,6 +272,12 @@ import Testing
 
   @Test func `what the wire marks as international is so`() {
     #expect(NumberPlan.china.address("12025550123", international: true).canonical == "+12025550123")
+    // Ranges nobody has assigned yet.
+    for raw in ["+86 100 1000 0001", "008610010000001", "8610010000001"] {
+      #expect(NumberPlan.china.address(raw).canonical == "+8610010000001")
+    }
+    #expect(NumberPlan.china.address("8610010000001", international: true).canonical == "+8610010000001")
+    #expect(NumberPlan.china.address("8695588", international: true).canonical == "95588")
     #expect(NumberPlan.china.address("8613800138000", international: true).canonical == "+8613800138000")
     #expect(NumberPlan.china.address("4915112345678", international: true).canonical == "+4915112345678")
   }

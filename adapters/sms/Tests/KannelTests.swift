@@ -103,7 +103,7 @@ struct KannelTests {
       [
         "/bin/bash", RealPeer.scripts + "/start-kannel.sh", folder, "--base", String(base), "--smsc",
         "smpp:127.0.0.1:\(port):u:p",
-        "--mo-url", KannelCallbacks.messageURL(base: callback),
+        "--mo-url", KannelCallbacks.messageURL(base: callback) + "&text=%b",
       ])
     do {
       let link = SMSConfiguration.Link(

@@ -7,6 +7,18 @@ import Synchronization
 /// Source: Asterisk main/manager.c, res/res_mixmonitor, apps/app_queue.c; README.md "Call control" for what the dial
 /// plan must have.
 extension TelephonyAdapter: CallControl {
+  public var servers: [String] { links.map(\.server.name) }
+
+  public func callID(ofCommand id: String) -> String { "liaison-\(id)" }
+
+  public func liveCall(_ callID: String, on server: String) -> LiveCall? {
+    links.first { $0.server.name == server }?.state.withLock { $0.interpreter.book.live(callID) }
+  }
+
+  public func liveCalls(on server: String) -> [LiveCall] {
+    links.first { $0.server.name == server }?.state.withLock { $0.interpreter.book.live } ?? []
+  }
+
   public func perform(_ command: CallCommand) async -> CallCommandResult {
     guard let link = links.first(where: { $0.server.name == command.server }) else {
       return .rejected(Fault(.badAddress, text: "no switch is called \(command.server)"))
@@ -35,6 +47,15 @@ private struct Order {
   var id: String?
   /// The call it begins, if any.
   var callID: String?
+
+  /// The refusal of what is so already (apps/app_queue.c, manager_add_queue_member and manager_remove_queue_member).
+  func isAsWished(_ reply: AMIReply) -> Bool {
+    switch action.name {
+    case "QueueAdd": reply.message.hasSuffix("Already there")
+    case "QueueRemove": reply.message.hasSuffix("Not there")
+    default: false
+    }
+  }
 }
 
 extension AMILink {
@@ -62,7 +83,7 @@ extension AMILink {
         let fault = Fault(.connection, text: "\(server.name) is not connected")
         return index == 0 ? .rejected(fault) : .inDoubt(fault)
       case .reply(let reply)?:
-        guard reply.succeeded else {
+        guard reply.succeeded || order.isAsWished(reply) else {
           return .rejected(Fault(.peerFailure, text: "\(order.action.name): \(reply.message)"))
         }
       case .lost?:

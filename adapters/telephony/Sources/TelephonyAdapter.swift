@@ -18,6 +18,8 @@ public final class TelephonyAdapter: ChannelAdapter {
   let links: [AMILink]
   private let configuration: TelephonyConfiguration
   private let known: @Sendable (String) async -> [CallState]
+  /// Answers dial plans while the channel runs; nil where nobody asks.
+  private let agi: AGIListener?
   private let logger: Logger
   private let drain = DrainSignal()
   private let backlog = Atomic<Int>(0)
@@ -27,11 +29,12 @@ public final class TelephonyAdapter: ChannelAdapter {
   /// resumed; it is asked once per server, before the first connection.
   public init(
     configuration: TelephonyConfiguration, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
-    logger: Logger = Logger(label: "liaison.telephony"),
+    logger: Logger = Logger(label: "liaison.telephony"), agi: AGIListener? = nil,
     known: @escaping @Sendable (String) async -> [CallState] = { _ in [] }
   ) {
     self.configuration = configuration
     self.known = known
+    self.agi = agi
     self.logger = logger
     channel = ContactChannel(kind: .telephony, name: configuration.channel)
     capabilities = Capabilities(
@@ -56,6 +59,7 @@ public final class TelephonyAdapter: ChannelAdapter {
         for link in self.links {
           connections.addTask { await self.keep(link) { arrival in self.enqueue(arrival, in: lanes) } }
         }
+        if let agi = self.agi { connections.addTask { await agi.run() } }
         connections.addTask { await self.drain.wait() }
         // Whichever comes first, a drain or the end of all connections, ends the rest.
         await connections.next()
@@ -144,9 +148,13 @@ public final class TelephonyAdapter: ChannelAdapter {
         }
       }
       let up = states.filter(\.isUp)
-      let problems = states.compactMap { state in state.text.map { "\(state.name): \($0)" } }
-      let state: Health.State =
+      var problems = states.compactMap { state in state.text.map { "\(state.name): \($0)" } }
+      var state: Health.State =
         drain.isSet ? .draining : up.count == states.count ? .up : up.isEmpty ? .down : .degraded
+      if let problem = agi?.problem {
+        problems.append(problem)
+        if state == .up { state = .degraded }
+      }
       return Health(
         state: state, since: states.map(\.since).max() ?? .now,
         text: problems.isEmpty ? nil : problems.joined(separator: "; "), lastArrivalAt: states.compactMap(\.last).max())

@@ -11,19 +11,28 @@ public struct OutboundResources: Sendable {
   let database: Database
   let bodies: BodyStore
   let cursors: CursorSigner
+  /// The ways out there are, by configuration.
+  let links: [OutboundLink]
   /// In force now.
   let profile: @Sendable () -> PurposeProfile
+  let templates: @Sendable () -> [Code: TemplateInForce]
 
   public init(
-    database: Database, bodies: BodyStore, cursors: CursorSigner, profile: @escaping @Sendable () -> PurposeProfile
+    database: Database, bodies: BodyStore, cursors: CursorSigner, links: [OutboundLink],
+    profile: @escaping @Sendable () -> PurposeProfile,
+    templates: @escaping @Sendable () -> [Code: TemplateInForce]
   ) {
     self.database = database
     self.bodies = bodies
     self.cursors = cursors
+    self.links = links
     self.profile = profile
+    self.templates = templates
   }
 
-  public var routes: [Route] { [plan, getJob, listJobs, cancelJob, listDoubts, settleDoubt] }
+  public var routes: [Route] {
+    [plan, getJob, listJobs, cancelJob, listDoubts, settleDoubt, reply] + templateRoutes
+  }
 
   static let readers = Access.roles(.agent, .supervisor, .marketing, .integration, .auditor)
   static let planners = Access.roles(.supervisor, .marketing, .integration)

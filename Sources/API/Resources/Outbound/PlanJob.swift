@@ -18,7 +18,8 @@ extension OutboundResources {
       tag: "proactive-service", access: Self.planners,
       body: .init(
         .input(
-          .optional("purpose", .string(minimum: 1, maximum: 64), "One of the purpose profile"),
+          .optional(
+            "purpose", .string(minimum: 1, maximum: 64), "One of the purpose profile; a template brings its own"),
           .optional("customer_no", .string(minimum: 1, maximum: 32)),
           .optional(
             "address",
@@ -30,6 +31,9 @@ extension OutboundResources {
                 "A fax number on no record of the customer, typed a second time")),
             "Instead of the customer's own; alone, its one holder is the customer"),
           .optional("contents", .map(Self.contentInput), "By channel: sms, email, fax, …; only these are candidates"),
+          .optional("template", .string(minimum: 1, maximum: 64), "An approved text, instead of contents"),
+          .optional("variables", .map(.string(maximum: 10_000)), "Of the template"),
+          .optional("language", .string(maximum: 35), "Of the template; the customer's own if not given"),
           .optional("channel", .string(maximum: 40), "Of several contents only this"),
           .optional("confidential", .boolean, "Only a verified address may have it"),
           .optional("repeatable", .boolean, "Hearing it twice does no harm"),
@@ -46,7 +50,7 @@ extension OutboundResources {
         .json(ProactiveJob.schema, "Planned before under this reference"),
       ], needsIdempotencyKey: true
     ) { call in
-      let wish = try JobWish(call, under: profile())
+      let wish = try JobWish(call, under: profile(), templates())
       return try await database.act(call) { transaction, actor in
         let job = try wish.job(transaction, actor, key: call.idempotency?.key ?? "", at: call.now)
         let (kept, isNew) = try transaction.plan(job, actor: actor, at: call.now)
@@ -76,6 +80,10 @@ struct JobWish: Sendable {
   /// It was typed twice.
   var isConfirmed = false
   var contents: [String: Dispatch.Content]
+  var template: TemplateInForce?
+  var variables: [String: String]
+  var language: String?
+  var onlyChannel: String?
   var confidential: Bool
   var repeatable: Bool
   var notBefore: Timestamp?
@@ -83,13 +91,20 @@ struct JobWish: Sendable {
   var requested: ProactiveJob.Request?
   var reference: String?
 
-  init(_ call: Call, under profile: PurposeProfile) throws {
+  init(_ call: Call, under profile: PurposeProfile, _ templates: [Code: TemplateInForce]) throws {
     let body = call.body
     var violations: [Violation] = []
     func wrong(_ pointer: String, _ code: Violation.Code, _ expected: String? = nil) {
       violations.append(Violation(.body(pointer: pointer), code, expected: expected))
     }
-    purpose = Purpose(rawValue: body["purpose"]?.string ?? "")
+    variables = call.variables
+    language = body["language"]?.string
+    if let code = body["template"]?.string {
+      template = Code(code).flatMap { templates[$0] }
+      if template == nil { wrong("#/template", .notAllowed, "a template in force") }
+    }
+    purpose = Purpose(rawValue: body["purpose"]?.string ?? template?.template.purpose.rawValue ?? "")
+    if let own = template?.template.purpose, own != purpose { wrong("#/purpose", .conflict, own.rawValue) }
     let rules = profile.purposes[purpose]
     isCritical = rules?.isCritical ?? false
     if rules == nil {
@@ -116,7 +131,13 @@ struct JobWish: Sendable {
       }
       contents[member.name] = Dispatch.Content(member.value)
     }
-    if body["contents"]?.object?.members.isEmpty ?? true { wrong("#/contents", .required) }
+    if body["contents"]?.object?.members.isEmpty ?? true, body["template"] == nil { wrong("#/contents", .required) }
+    if let template {
+      if body["contents"] != nil { wrong("#/contents", .conflict, "contents or a template") }
+      try template.template.require(variables, at: "#/variables")
+      contents = template.template.contents(with: variables, language: language)
+    }
+    onlyChannel = body["channel"]?.string
     if let channel = body["channel"]?.string {
       if contents[channel] == nil { wrong("#/channel", .notAllowed, contents.keys.sorted().joined(separator: ", ")) }
       contents = contents.filter { $0.key == channel }
@@ -126,8 +147,8 @@ struct JobWish: Sendable {
     {
       wrong("#/address/kind", .conflict, "no content is for a channel that goes to such an address")
     }
-    confidential = body["confidential"]?.bool ?? false
-    repeatable = body["repeatable"]?.bool ?? false
+    confidential = template?.template.confidential == true || body["confidential"]?.bool == true
+    repeatable = body["repeatable"]?.bool ?? template?.template.repeatable ?? false
     notBefore = body["not_before"]?.string.flatMap { Timestamp($0) }
     notAfter = body["expires"]?.string.flatMap { Timestamp($0) }
     if let end = notAfter, end <= call.now || end <= notBefore ?? call.now {
@@ -154,6 +175,11 @@ struct JobWish: Sendable {
       guard holders.count < 2 else { throw Problem.unknown("#/address", "several customers hold it: name one") }
       customer = holders.first
     }
+    var contents = contents
+    if let template, language == nil, let own = try customer.flatMap({ try transaction.customer($0) })?.language {
+      contents = template.template.contents(with: variables, language: own)
+        .filter { onlyChannel == nil || $0.key == onlyChannel }
+      }
     // Papers faxed to a number one digit off have cost banks dear: it is on his record, or was typed twice.
     if let address, address.kind == .fax, !isConfirmed {
       let isOnRecord = try customer.map { try transaction.holders(of: address, limit: 50).contains($0) } ?? false
@@ -169,6 +195,7 @@ struct JobWish: Sendable {
     job.to = address
     job.precedence = isCritical ? .urgent : .single
     job.reference = reference
+    job.template = template?.citation
     return job
   }
 }
@@ -186,9 +213,6 @@ extension Dispatch.Content {
     self.init(
       subject: value["subject"]?.string, text: value["text"]?.string ?? "", html: value["html"]?.string,
       language: value["language"]?.string,
-      options: Dictionary(
-        (value["options"]?.object?.members ?? []).compactMap { member in member.value.string.map { (member.name, $0) }
-        },
-        uniquingKeysWith: { first, _ in first }))
+      options: Call.texts(value["options"]))
   }
 }

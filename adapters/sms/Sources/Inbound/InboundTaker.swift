@@ -18,7 +18,7 @@ final class InboundTaker: Sendable {
     var id: UInt64
     var frame: [UInt8]
     var receivedAt: Timestamp
-    var wireKey: String?
+    var names: InboundNames
     var short: ShortMessage
   }
 
@@ -26,12 +26,18 @@ final class InboundTaker: Sendable {
   private enum Fate {
     case held(answer: @Sendable (LinkAnswer) -> Void, until: Duration)
     case offering
-    case durable
+    /// Kept by itself, as this arrival.
+    case durable(ArrivalID?)
   }
 
   private struct Waiting {
     var fate: Fate
     var token: PartToken
+  }
+
+  private struct Owed: Sendable {
+    var answers: [@Sendable (LinkAnswer) -> Void] = []
+    var kept: [ArrivalID] = []
   }
 
   private struct Parts {
@@ -110,7 +116,7 @@ final class InboundTaker: Sendable {
       case .unreadable(let reason):
         let acceptance = await accept(
           Arrival(
-            channel: channel, wireKey: arrival.wireKey, from: nil, to: nil, receivedAt: arrival.receivedAt,
+            channel: channel, wireKey: arrival.names.wireKey, from: nil, to: nil, receivedAt: arrival.receivedAt,
             payload: .unreadable(reason), raw: arrival.frame))
         arrival.answer(LinkAnswer(acceptance))
       case .receipt(let receipt, let short): await take(receipt, short, arrival, accept)
@@ -122,7 +128,7 @@ final class InboundTaker: Sendable {
           let decoded = short.coding.decode(octets)
           let made = self.arrival(
             short, text: decoded.text, defects: decoded.defects, link: arrival.link, at: arrival.receivedAt,
-            wireKey: arrival.wireKey, raw: arrival.frame, properties: [])
+            wireKey: arrival.names.wireKey, since: arrival.names.since, raw: arrival.frame, properties: [])
           arrival.answer(LinkAnswer(await accept(made)))
         }
       }
@@ -137,7 +143,8 @@ final class InboundTaker: Sendable {
     func match() -> SentTable.Match {
       sent.withLock {
         $0.match(
-          receipt, link: arrival.link, rule: link.rule, recipient: recipient.canonical, reference: arrival.reference,
+          receipt, link: arrival.link, rule: link.rule, recipient: recipient.canonical,
+          reference: arrival.names.reference,
           at: arrival.receivedAt)
       }
     }
@@ -151,7 +158,7 @@ final class InboundTaker: Sendable {
     }
     let report = report(receipt, found, recipient: recipient, link: link)
     let key =
-      arrival.wireKey
+      arrival.names.wireKey
       ?? receipt.rawID.map { id in
         "\(arrival.link)/receipt/\(id)/\(recipient.canonical)/\(receipt.word ?? "")/\(receipt.text?.doneDate ?? "")"
       }
@@ -192,7 +199,7 @@ final class InboundTaker: Sendable {
     enum Next {
       case wait
       case answer(LinkAnswer)
-      case offer(Reassembler<PartToken>.Whole, answers: [@Sendable (LinkAnswer) -> Void])
+      case offer(Reassembler<PartToken>.Whole, Owed)
     }
     let (next, givenUp) = parts.withLock { parts -> (Next, [Reassembler<PartToken>.Whole]) in
       // The daemon is stopping: the peer shall bring it again to the next one.
@@ -200,7 +207,7 @@ final class InboundTaker: Sendable {
       let id = parts.nextID
       parts.nextID += 1
       let token = PartToken(
-        id: id, frame: arrival.frame, receivedAt: arrival.receivedAt, wireKey: arrival.wireKey, short: short)
+        id: id, frame: arrival.frame, receivedAt: arrival.receivedAt, names: arrival.names, short: short)
       let (outcome, givenUp) = parts.reassembler.add(
         .init(number: concatenation.number, octets: short.octets, coding: short.coding, token: token), to: key, at: now)
       switch outcome {
@@ -213,43 +220,54 @@ final class InboundTaker: Sendable {
         return (.answer(.busy), givenUp)
       case .complete(let whole):
         parts.waiting[id] = Waiting(fate: .held(answer: arrival.answer, until: now), token: token)
-        return (.offer(whole, answers: Self.release(whole, from: &parts)), givenUp)
+        return (.offer(whole, Self.release(whole, from: &parts)), givenUp)
       }
     }
     for whole in givenUp { await offerIncomplete(whole, accept) }
     switch next {
     case .wait: break
     case .answer(let answer): arrival.answer(answer)
-    case .offer(let whole, let answers):
-      let answer = await offer(whole, accept)
+    case .offer(let whole, let owed):
+      let answer = await offer(whole, replacing: owed.kept, accept)
       if answer == .taken { parts.withLock { $0.reassembler.remember(whole, at: elapsed) } }
-      for tell in answers { tell(answer) }
+      for tell in owed.answers { tell(answer) }
     }
   }
 
-  /// The answers still owed to the peer for the parts of a message that leaves the reassembler.
-  private static func release(
-    _ whole: Reassembler<PartToken>.Whole, from parts: inout Parts
-  ) -> [@Sendable (LinkAnswer) -> Void] {
-    whole.parts.compactMap { part in
-      guard case .held(let answer, _)? = parts.waiting.removeValue(forKey: part.token.id)?.fate else { return nil }
-      return answer
+  /// What is still owed for the parts of a message that leaves the reassembler: answers to the peer, and the arrivals of
+  /// parts kept by themselves, which the message takes the place of.
+  private static func release(_ whole: Reassembler<PartToken>.Whole, from parts: inout Parts) -> Owed {
+    var owed = Owed()
+    for part in whole.parts {
+      switch parts.waiting.removeValue(forKey: part.token.id)?.fate {
+      case .held(let answer, _)?: owed.answers.append(answer)
+      case .durable(let id?)?: owed.kept.append(id)
+      case .durable(nil)?, .offering?, nil: break
+      }
     }
+    return owed
   }
 
   /// Offers a message made of parts; a busy store is asked five times before the peer is told to come again.
-  private func offer(_ whole: Reassembler<PartToken>.Whole, _ accept: ChannelAdapter.Accept) async -> LinkAnswer {
+  private func offer(
+    _ whole: Reassembler<PartToken>.Whole, replacing kept: [ArrivalID], _ accept: ChannelAdapter.Accept
+  ) async -> LinkAnswer {
     guard let first = whole.parts.first else { return .refused }
     let text = whole.text
     var properties = [InboundMessage.Property("sms.parts", String(whole.key.total))]
     if !whole.missing.isEmpty {
       properties.append(.init("sms.missing_parts", whole.missing.map(String.init).joined(separator: ",")))
     }
+    if !kept.isEmpty {
+      properties.append(.init("arrival.replaces", kept.map(\.description).joined(separator: ",")))
+    }
     let made = arrival(
       first.token.short, text: text.text, defects: text.defects, link: whole.key.link,
       at: whole.parts.map(\.token.receivedAt).max() ?? first.token.receivedAt,
       // Without a part it is not what the peer will offer again under the same key.
-      wireKey: whole.missing.isEmpty ? first.token.wireKey : nil, raw: whole.parts.flatMap(\.token.frame),
+      wireKey: whole.missing.isEmpty ? first.token.names.wireKey : nil,
+      // Late only if the last part was: a sender who writes for a while is not late.
+      since: whole.parts.compactMap(\.token.names.since).max(), raw: whole.parts.flatMap(\.token.frame),
       properties: properties)
     for _ in 0..<5 {
       switch await accept(made) {
@@ -263,11 +281,11 @@ final class InboundTaker: Sendable {
   }
 
   private func offerIncomplete(_ whole: Reassembler<PartToken>.Whole, _ accept: ChannelAdapter.Accept) async {
-    let answers = parts.withLock { Self.release(whole, from: &$0) }
-    let answer = await offer(whole, accept)
+    let owed = parts.withLock { Self.release(whole, from: &$0) }
+    let answer = await offer(whole, replacing: owed.kept, accept)
     if answer == .busy { parts.withLock { $0.unoffered.append(whole) } }
     // Kept or not, the octets of parts still held are only safe if the message is.
-    for tell in answers { tell(answer) }
+    for tell in owed.answers { tell(answer) }
   }
 
   /// What time brings about; to be called several times a second.
@@ -304,14 +322,17 @@ final class InboundTaker: Sendable {
         + "awaited, and part of the message when it is offered")
     let acceptance = await accept(
       Arrival(
-        channel: channel, wireKey: token.wireKey.map { $0 + "/part" },
+        channel: channel, wireKey: token.names.wireKey.map { $0 + "/part" },
         from: numbers.address(token.short.from, international: token.short.fromIsInternational),
         to: numbers.address(token.short.to, international: token.short.toIsInternational),
         receivedAt: token.receivedAt, payload: .unreadable(reason), raw: token.frame))
     let isBusy = LinkAnswer(acceptance) == .busy
+    var kept: ArrivalID?
+    if case .stored(let id) = acceptance { kept = id } else if case .duplicate(let id) = acceptance { kept = id }
+    let arrivalID = kept
     let stillWaits = parts.withLock { parts -> Bool in
       guard parts.waiting[id] != nil else { return false }
-      parts.waiting[id]?.fate = isBusy ? .held(answer: answer, until: elapsed + .seconds(1)) : .durable
+      parts.waiting[id]?.fate = isBusy ? .held(answer: answer, until: elapsed + .seconds(1)) : .durable(arrivalID)
       return true
     }
     if !(isBusy && stillWaits) { answer(LinkAnswer(acceptance)) }
@@ -344,24 +365,27 @@ final class InboundTaker: Sendable {
 
   /// After the links have ended: messages of which a part was kept by itself surface without the rest.
   func finish(accept: ChannelAdapter.Accept) async {
-    let left = parts.withLock { parts -> [Reassembler<PartToken>.Whole] in
-      let durable = parts.waiting
-      return parts.unoffered
+    let (left, durable) = parts.withLock { parts -> ([Reassembler<PartToken>.Whole], [UInt64: ArrivalID]) in
+      var durable: [UInt64: ArrivalID] = [:]
+      for (id, entry) in parts.waiting { if case .durable(let arrival?) = entry.fate { durable[id] = arrival } }
+      let left =
+        parts.unoffered
         + parts.reassembler.drain().compactMap { whole in
           var whole = whole
           // What the peer will bring again is not shown twice.
           whole.keepParts { durable[$0.token.id] != nil }
           return whole.parts.isEmpty ? nil : whole
         }
+      return (left, durable)
     }
-    for whole in left { _ = await offer(whole, accept) }
+    for whole in left { _ = await offer(whole, replacing: whole.parts.compactMap { durable[$0.token.id] }, accept) }
   }
 
   // MARK: A message
 
   private func arrival(
     _ short: ShortMessage, text: String, defects: Int, link: String, at time: Timestamp, wireKey: String?,
-    raw: [UInt8], properties extra: [InboundMessage.Property]
+    since: Timestamp?, raw: [UInt8], properties extra: [InboundMessage.Property]
   ) -> Arrival {
     let from = numbers.address(short.from, international: short.fromIsInternational)
     var message = InboundMessage(text: text, properties: [InboundMessage.Property("sms.link", link)] + extra)
@@ -376,7 +400,7 @@ final class InboundTaker: Sendable {
     return Arrival(
       channel: channel, wireKey: wireKey, from: from,
       to: numbers.address(short.to, international: short.toIsInternational), receivedAt: time,
-      payload: .message(message), raw: raw)
+      waitingSince: since, payload: .message(message), raw: raw)
   }
 }
 

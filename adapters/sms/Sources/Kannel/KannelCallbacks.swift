@@ -42,9 +42,9 @@ public enum KannelCallbacks {
     "\(base)/dlr?attempt=\(PercentCoding.encode(wireIdentity))&d=%d&reply=%A&p=%p&id=%I&smsc=%i&t=%T&err=%B&fid=%F"
   }
 
-  /// The get-url to put into Kannel's sms-service.
+  /// The post-url (the text is the body, of any length) or, with `&text=%b`, the get-url of Kannel's sms-service.
   public static func messageURL(base: String) -> String {
-    "\(base)/mo?from=%q&to=%P&text=%b&charset=%C&coding=%c&udh=%u&id=%I&smsc=%i&t=%T"
+    "\(base)/mo?from=%q&to=%P&charset=%C&coding=%c&udh=%u&id=%I&smsc=%i&t=%T"
   }
 
   enum Content: Sendable {
@@ -58,6 +58,8 @@ public enum KannelCallbacks {
     var from: String
     var to: String
     var wireKey: String?
+    /// When Kannel had it, of a message; nil if it does not say.
+    var since: Timestamp?
   }
 
   /// Nil if the path ends neither in `/mo` nor `/dlr`.
@@ -102,7 +104,9 @@ public enum KannelCallbacks {
       if let smsc = text("smsc") { properties.append(.init("sms.smsc", smsc)) }
       reading = .message(text: decoded.text, defects: decoded.defects, properties: properties)
     }
-    return Reading(content: reading, from: from, to: text("to") ?? "", wireKey: text("id").map { "\(link)/mo/\($0)" })
+    return Reading(
+      content: reading, from: from, to: text("to") ?? "", wireKey: text("id").map { "\(link)/mo/\($0)" },
+      since: text("t").flatMap { Int64($0) }.flatMap { $0 > 0 ? Timestamp(seconds: $0) : nil })
   }
 
   private static func report(

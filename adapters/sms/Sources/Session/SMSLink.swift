@@ -37,10 +37,18 @@ struct LinkArrival: Sendable {
   var content: Content
   var frame: [UInt8]
   var receivedAt: Timestamp
-  /// The peer's own id for this arrival, scoped to the link.
-  var wireKey: String?
-  var reference: UInt16?
+  var names = InboundNames()
   var answer: @Sendable (LinkAnswer) -> Void
+}
+
+/// What a wire says of an inbound PDU besides its content.
+struct InboundNames: Sendable {
+  /// The peer's own id for it, scoped to the link.
+  var wireKey: String?
+  /// user_message_reference, of a receipt.
+  var reference: UInt16?
+  /// Since when the peer has had it.
+  var since: Timestamp?
 }
 
 /// What one link made of a dispatch.

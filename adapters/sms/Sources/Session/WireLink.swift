@@ -36,15 +36,17 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
   }
 
   private let description: Description
-  private let interpret: @Sendable (Dialect.PDU) -> (reading: InboundReading, wireKey: String?, reference: UInt16?)?
+  private let interpret: @Sendable (Dialect.PDU) -> (InboundReading, InboundNames)?
   private let wallClock: @Sendable () -> Timestamp
   private let logger: Logger
   private let state: Mutex<State>
   private let drainSignal = DrainSignal()
+  /// Raised when it is known for the first time whether the peer can be reached.
+  private let firstWord = DrainSignal()
 
   init(
     _ description: Description, wallClock: @escaping @Sendable () -> Timestamp, logger: Logger,
-    interpret: @escaping @Sendable (Dialect.PDU) -> (reading: InboundReading, wireKey: String?, reference: UInt16?)?
+    interpret: @escaping @Sendable (Dialect.PDU) -> (InboundReading, InboundNames)?
   ) {
     self.description = description
     self.wallClock = wallClock
@@ -148,6 +150,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
       if let fault { state.lastFault = fault }
       if isUp { state.lastFault = nil }
     }
+    firstWord.raise()
     if isUp { logger.info("SMS link is up", metadata: ["link": "\(name)", "session": "\(slot)"]) }
   }
 
@@ -155,14 +158,14 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     _ pdu: Dialect.PDU, _ frame: [UInt8], _ sink: @Sendable (LinkArrival) -> Void,
     answer: @escaping @Sendable (LinkAnswer) -> Void
   ) {
-    guard let (reading, wireKey, reference) = interpret(pdu) else {
+    guard let (reading, names) = interpret(pdu) else {
       answer(.refused)
       return
     }
     sink(
       LinkArrival(
-        link: name, content: .reading(reading), frame: frame, receivedAt: wallClock(), wireKey: wireKey,
-        reference: reference, answer: answer))
+        link: name, content: .reading(reading), frame: frame, receivedAt: wallClock(), names: names,
+        answer: answer))
   }
 
   private func late(_ ticket: UInt64, _ part: Int, _ answer: PartAnswer, _ sink: @Sendable (LinkArrival) -> Void) {
@@ -170,7 +173,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     sink(
       LinkArrival(
         link: name, content: .late(wireIdentity: wireIdentity, part: part, answer), frame: [],
-        receivedAt: wallClock(), wireKey: nil, reference: nil, answer: { _ in }))
+        receivedAt: wallClock(), answer: { _ in }))
   }
 
   // MARK: Submission
@@ -195,6 +198,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     case .failure(let fault): return LinkSubmission(.rejected(fault))
     case .success(let made): (parts, charged) = made
     }
+    // Just after the start: a moment for the login, so that what was waiting is not put off for nothing.
+    if !firstWord.isRaised { await firstWord.sleep(for: .seconds(2)) }
     guard let connection = pick() else {
       let text = state.withLock { $0.lastFault?.text } ?? "the link is down"
       return LinkSubmission(

@@ -22,16 +22,19 @@ public struct AsteriskInterpreter: Sendable {
     public var keptVariables: [String]
     /// The dial plan's UserEvent that tells the customer's number, in its header `CustomerNo`.
     public var customerEvent: String
+    /// How numbers of the public network are read.
+    public var numbering: NumberPlan
     public init(
       rules: ChannelName.Rules = ChannelName.Rules(), customerVariable: String = "CUSTOMER_NO",
       dialledVariable: String = "LIAISON_DID", keptVariables: [String] = [],
-      customerEvent: String = "CustomerIdentified"
+      customerEvent: String = "CustomerIdentified", numbering: NumberPlan = .china
     ) {
       self.rules = rules
       self.customerVariable = customerVariable
       self.dialledVariable = dialledVariable
       self.keptVariables = keptVariables
       self.customerEvent = customerEvent
+      self.numbering = numbering
     }
   }
 
@@ -52,7 +55,7 @@ public struct AsteriskInterpreter: Sendable {
 
   public init(server: String, settings: Settings = Settings(), limits: CallBook.Limits = CallBook.Limits()) {
     self.settings = settings
-    book = CallBook(server: server, limits: limits)
+    book = CallBook(server: server, numbering: settings.numbering, limits: limits)
     roster = AsteriskRoster(server: server)
   }
 

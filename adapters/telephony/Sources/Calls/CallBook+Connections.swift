@@ -186,6 +186,7 @@ extension CallBook {
     if gone.isAnnounced {
       var state = gone.state
       state.disposition = "merged"
+      state.mergedInto = call
       state.ended = now
       if isListing {
         closedInGap.append(state)

@@ -95,7 +95,8 @@ extension CallBook {
     calls[call]?.consultationOf = nil
     calls[call]?.state.direction = .outbound
     let dialled = number.flatMap(dialledNumber) ?? legs[party]?.dialled
-    calls[call]?.state.caller = dialled.map(Address.init(phone:))
+    let caller = dialled.map(numbering.caller)
+    calls[call]?.state.caller = caller
     calls[call]?.state.callerName = nil
     calls[call]?.state.dialled = nil
     announce(call)

@@ -57,9 +57,10 @@ extension CallBook {
       calls[call]?.party = id
       calls[call]?.hasCustomer = true
       calls[call]?.state.direction = .inbound
-      calls[call]?.state.caller = facts.number.map(Address.init(phone:))
+      let (caller, dialled) = (facts.number.map(numbering.caller), facts.dialled.map(numbering.caller))
+      calls[call]?.state.caller = caller
       calls[call]?.state.callerName = facts.name
-      calls[call]?.state.dialled = facts.dialled.map(Address.init(phone:))
+      calls[call]?.state.dialled = dialled
       announce(call)
     case (.trunk, false):
       calls[call]?.party = id
@@ -110,7 +111,8 @@ extension CallBook {
     guard calls[call]?.state.direction == .inbound else { return }
     var changed = false
     if calls[call]?.state.caller == nil, let number {
-      calls[call]?.state.caller = Address(phone: number)
+      let caller = numbering.caller(number)
+      calls[call]?.state.caller = caller
       changed = true
     }
     if calls[call]?.state.callerName == nil, let name {
@@ -211,7 +213,8 @@ extension CallBook {
   mutating func noteDialled(_ id: LegID, _ number: String) {
     guard !number.isEmpty, let call = legs[id]?.call, let entry = calls[call] else { return }
     guard entry.state.direction == .inbound, entry.state.dialled?.raw != number else { return }
-    calls[call]?.state.dialled = Address(phone: number)
+    let dialled = numbering.caller(number)
+    calls[call]?.state.dialled = dialled
     tell(.partyChanged, of: call)
   }
 
@@ -258,6 +261,13 @@ extension CallBook {
     guard let call = legs[id]?.call, let open = calls[call]?.recordings[id] else { return }
     for index in open { calls[call]?.state.recordings[index].muted = muted }
     tell(.recordingChanged, of: call)
+  }
+}
+
+extension NumberPlan {
+  /// A number of the public network: E.164 where it has that form, else as it is shown.
+  func caller(_ text: String) -> Address {
+    e164(text).map { Address(kind: .phone, canonical: $0, raw: text) } ?? Address(phone: text)
   }
 }
 

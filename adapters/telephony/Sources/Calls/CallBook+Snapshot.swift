@@ -47,8 +47,9 @@ extension CallBook {
         calls[name]?.hasCustomer = true
         if !entry.isAnnounced {
           calls[name]?.state.direction = leg.dialled == nil ? .outbound : .inbound
-          calls[name]?.state.caller = leg.number.map(Address.init(phone:))
-          calls[name]?.state.dialled = leg.dialled.map(Address.init(phone:))
+          let (caller, dialled) = (leg.number.map(numbering.caller), leg.dialled.map(numbering.caller))
+          calls[name]?.state.caller = caller
+          calls[name]?.state.dialled = dialled
         }
         settle([outside])
       }

@@ -102,6 +102,8 @@ public struct CallBook: Sendable {
 
   public let server: String
   let limits: Limits
+  /// Of the public network.
+  let numbering: NumberPlan
   var legs: [LegID: Leg] = [:]
   var calls: [String: Call] = [:]
   var bridges: [String: Bridge] = [:]
@@ -123,11 +125,28 @@ public struct CallBook: Sendable {
   var now = Timestamp(microseconds: 0)
   var out: [CallEvent] = []
 
-  public init(server: String, limits: Limits = Limits()) {
+  public init(server: String, numbering: NumberPlan = .china, limits: Limits = Limits()) {
     self.server = server
+    self.numbering = numbering
     self.limits = limits
     endedCalls = RecentNames(capacity: limits.remembered)
     endedLegs = RecentNames(capacity: limits.remembered)
+  }
+
+  /// A living call with the telephones of ours that have a living leg in it.
+  public func live(_ name: String) -> LiveCall? {
+    call(named: name).flatMap { calls[$0] }.map(live)
+  }
+  /// Those that were told of, with their telephones.
+  public var live: [LiveCall] { calls.values.filter(\.isAnnounced).map(live) }
+
+  private func live(_ entry: Call) -> LiveCall {
+    var devices: [String] = []
+    for id in entry.legs {
+      guard let leg = legs[id], leg.device.kind == .station, !leg.isShell, !leg.isAside else { continue }
+      if !devices.contains(leg.device.name) { devices.append(leg.device.name) }
+    }
+    return LiveCall(state: entry.state, devices: devices)
   }
 
   /// Calls that live now, announced or not.

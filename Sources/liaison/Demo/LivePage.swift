@@ -58,8 +58,14 @@ private let livePage = """
       head.append(element("span", "#" + id + " " + type, "type"));
       card.append(head);
       if (pop.contact) {
-        card.append(element("p", pop.contact.summary), element("p", pop.contact.content),
-          element("p", pop.reason || "", "reason"));
+        card.append(element("p", pop.contact.summary), element("p", pop.contact.content));
+        if (pop.call) card.append(element("p", [pop.call.part, pop.call.queue, pop.call.device]
+          .concat(pop.call.steps.map((step) => (step.agent || step.device) + " " + (step.outcome || step.state)))
+          .filter(Boolean).join(" · ")));
+        card.append(element("p", pop.reason || "", "reason"));
+      } else if (pop.call_id) {
+        card.append(element("p", [pop.part, pop.outcome, pop.ended_by, pop.to, pop.device, pop.call_id]
+          .filter(Boolean).join(" · "), "reason"));
       } else { card.append(element("p", JSON.stringify(pop), "reason")); }
       pops.prepend(card);
       while (pops.children.length > 50) pops.lastChild.remove();

@@ -10,9 +10,27 @@ import NIOCore
 import NIOHTTP1
 import Store
 
-/// The wiring of `serve --demo`: everything under ./var/demo, on the loopback. `channels` are further entries of that
-/// list, whose peers run already; `secrets` is what they read their passwords from.
-func demoConfiguration(channels: [String] = [], secrets: [String: String] = [:]) throws -> Configuration {
+/// A stand-in for one channel's peer, beside the demo's daemon.
+protocol DemoPeer: Sendable {
+  /// Ready to be connected to, or with its port chosen. Throws `DaemonError.unavailable`.
+  static func start() async throws -> Self
+  /// The entry of `channels` for it.
+  var channel: String { get }
+  /// The secrets that entry refers to.
+  var environment: [String: String] { get }
+  /// What is printed of it: a word, and where it is or what it does.
+  var hint: (name: String, text: String) { get }
+  /// Serves, and brings something of a customer's about every `interval` seconds, nothing if it is 0. Until cancelled.
+  func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async
+}
+
+/// Every stand-in of `serve --demo`.
+func startDemoPeers() async throws -> [any DemoPeer] {
+  [try await DemoSMS.start(), try DemoExchange.start(), try await DemoFax.start()]
+}
+
+/// The wiring of `serve --demo`: everything under ./var/demo, on the loopback.
+func demoConfiguration(_ peers: [any DemoPeer]) throws -> Configuration {
   let directory = FileManager.default.currentDirectoryPath + "/var/demo"
   let parameters =
     ["./config/params", "/usr/share/liaison/params"].first { FileManager.default.fileExists(atPath: $0) }
@@ -35,12 +53,12 @@ func demoConfiguration(channels: [String] = [], secrets: [String: String] = [:])
         bank_name_en: Demo Bank
         post_burst: 1000
         post_interval: 10ms
-    \(channels.joined(separator: "\n"))
+    \(peers.map(\.channel).joined(separator: "\n"))
     """
   do {
     return try Configuration.read(
       yaml, file: "the demo's configuration",
-      environment: ProcessInfo.processInfo.environment.merging(secrets) { $1 }
+      environment: peers.reduce(into: ProcessInfo.processInfo.environment) { $0.merge($1.environment) { $1 } }
     )
     .configuration
   } catch let problems as ConfigurationProblems {
@@ -49,7 +67,7 @@ func demoConfiguration(channels: [String] = [], secrets: [String: String] = [:])
 }
 
 /// Gives the daemon its demo: the bank's customers and agents, an agent's token, a live page and traffic.
-func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
+func prepareDemo(_ daemon: inout Daemon, interval: Int, _ peers: [any DemoPeer]) throws {
   let token = AccessToken()
   let agent = DemoBank.agents[0].id
   let people = DemoBank.customers(1_000)
@@ -63,6 +81,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
       logger.error("The demo's bank could not be made.", metadata: ["fault.text": "\(error)"])
       return
     }
+    let hints = peers.map { $0.hint.name.padding(toLength: 15, withPad: " ", startingAt: 0) + $0.hint.text }
     let text = """
 
       Liaison serves a small bank of 1,000 customers.
@@ -70,6 +89,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
         Forms          \(bound.publicBase)/forms/zh/consultation   (also complaint, declaration, callback; /forms/en/…)
         Live page      \(bound.api)/live#agent=\(agent)&token=\(token.text)
         Agent's stream curl -N -H 'Authorization: Bearer \(token.text)' \(bound.api)/v1/agents/\(agent)/events
+        \(hints.joined(separator: "\n        "))
         Description    \(bound.api)/openapi.json
         Operation      liaison status · ledger · quarantine list · tail   (with --demo)
 
@@ -77,6 +97,9 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
 
       """
     FileHandle.standardOutput.write(Data(text.utf8))
+  }
+  for peer in peers {
+    daemon.companions.append { _ in await peer.run(people: people, every: interval, logger) }
   }
   if interval > 0 {
     daemon.companions.append { bound in await sendForms(to: bound.publicBase, people: people, every: interval, logger) }
@@ -87,7 +110,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int) throws {
 private func seed(
   _ database: Database, people: [DemoBank.Person], agent: AgentID, token: AccessToken, at time: Timestamp
 ) async throws {
-  let queues = [Code("general")!, Code("complaints")!, Code("urgent")!]
+  let queues = [DemoExchange.queue, Code("complaints")!, Code("urgent")!]
   try await database.write { transaction in
     for agent in DemoBank.agents {
       try transaction.upsert(

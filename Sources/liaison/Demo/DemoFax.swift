@@ -5,9 +5,9 @@ import Logging
 import NIOPosix
 
 /// The demo's fax line: a stand-in HylaFAX server that takes what the bank sends, and customers who fax now and then.
-struct DemoFax: Sendable {
+struct DemoFax: DemoPeer {
   /// Where the channel's entry says its secret is.
-  static let environment = ["LIAISON_DEMO_FAX": "demo"]
+  var environment: [String: String] { ["LIAISON_DEMO_FAX": "demo"] }
   private let server: StandInHylaFAX
 
   static func start() async throws -> DemoFax {
@@ -30,13 +30,10 @@ struct DemoFax: Sendable {
     """
   }
 
-  /// The line runs beside the daemon: a customer's fax each ten times `interval` seconds, none for 0.
-  func join(_ daemon: inout Daemon, every interval: Int) {
-    let (people, logger) = (DemoBank.customers(1_000), daemon.logger)
-    daemon.companions.append { _ in await run(people: people, every: interval, logger) }
-  }
+  var hint: (name: String, text: String) { ("Fax", "\(FaxTraffic.number) through a HylaFAX on 127.0.0.1:\(server.port)") }
 
-  private func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
+  /// Serves the line and, unless `interval` is 0, sends a customer's fax each ten of its seconds. Until cancelled.
+  func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
     await withTaskGroup(of: Void.self) { group in
       group.addTask {
         do {
