@@ -48,8 +48,9 @@ crash-test: release ## kill -9 the daemon at least 200 times under load; nothing
 	$(BUILD) -c release --product mail-crash-test
 	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/mail-crash-test $(MAIL_CRASH_ARGUMENTS)
 
-test-fax: release ## fax over a real T.30 line on this machine; root, minutes
-	adapters/fax/test-line.sh --slow
+test-fax: test-deps ## fax over a real T.30 line on this machine; root, minutes
+	$(BUILD) --build-tests
+	SWIFT_TEST="$(SWIFT) test --scratch-path $(SCRATCH) --skip-build" adapters/fax/test-line.sh --slow
 
 deps: ## the Debian packages of packages.list that running needs
 	@scripts/install-packages

@@ -132,7 +132,8 @@ private func seed(
             contactPoints: [
               ContactPoint(address: Address(kind: .phone, canonical: person.phone, raw: person.phone)),
               ContactPoint(address: Address(kind: .email, canonical: person.email, raw: person.email)),
-            ], accounts: [person.account]),
+            ] + (person.fax.map { [ContactPoint(address: Address(kind: .fax, canonical: $0, raw: $0))] } ?? []),
+            accounts: [person.account]),
           nameFolded: NormalForm.name(person.customer.name), source: "demo", at: time)
       }
     }
