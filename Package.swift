@@ -148,7 +148,8 @@ let package = Package(
       swiftSettings: strict),
 
     .executableTarget(
-      name: "mail-bench", dependencies: ["Demo", "LiaisonForTests", "Store", "ContactModel", "Channels", argumentParser],
+      name: "mail-bench",
+      dependencies: ["Demo", "LiaisonForTests", "Store", "ContactModel", "Channels", argumentParser],
       path: "Benchmarks/mail", swiftSettings: strict),
 
     // Tests.
