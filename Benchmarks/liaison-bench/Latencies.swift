@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 
 /// Durations of many operations, in nanoseconds.
 struct Latencies: Sendable {
@@ -40,7 +40,5 @@ func column(_ text: String, _ width: Int) -> String {
   text + String(repeating: " ", count: max(1, width - text.count))
 }
 
-/// CPU time of this process so far, all threads.
-func processorTime() -> Duration {
-  .microseconds(Int64(clock()) * 1_000_000 / Int64(CLOCKS_PER_SEC))
-}
+/// CPU time of this process so far, all threads; `clock` counts microseconds (POSIX.1-2017, XSI).
+func processorTime() -> Duration { .microseconds(Int64(clock())) }
