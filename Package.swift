@@ -128,7 +128,13 @@ let package = Package(
     // Figures: a program of its own, never timed tests.
     .executableTarget(
       name: "liaison-bench",
-      dependencies: ["Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, nioCore, nioHTTP1],
+      dependencies: [
+        "API", "Customers", "ContactModel", "Store", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient,
+        logging, nioCore, nioHTTP1, nioSSL, serviceLifecycle,
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
+      ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(
@@ -155,7 +161,7 @@ let package = Package(
       name: "LiaisonTests",
       dependencies: [
         "liaison", "LiaisonForTests", "Intake", "Store", "ContactModel", "Channels", "WebForms",
-        asyncHTTPClient, logging, nioCore, nioHTTP1, serviceLifecycle,
+        asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, serviceLifecycle,
       ],
       swiftSettings: strict),
     .target(

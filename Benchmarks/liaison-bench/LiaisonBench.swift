@@ -6,5 +6,5 @@ struct LiaisonBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "liaison-bench",
     abstract: "Figures of Liaison's parts, each with its durability setting.",
-    subcommands: [StoreBench.self, LookupBench.self, FormsBench.self])
+    subcommands: [StoreBench.self, LookupBench.self, FormsBench.self, APIBench.self, ImportBench.self])
 }
