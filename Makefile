@@ -39,13 +39,18 @@ bench: deps ## figures of the README; takes minutes (PARTS="store lookup outboun
 	$(BUILD) -c release --product liaison
 	$(BUILD) -c release --product liaison-bench
 	LIAISON=$(SCRATCH)/release/liaison LIAISON_BENCH_PROGRAM=$(SCRATCH)/release/liaison-bench Benchmarks/run $(PARTS)
+	$(BUILD) -c release --product mail-bench
+	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/mail-bench
 
 crash-test: release ## kill -9 the daemon at least 200 times under load; nothing lost, nothing doubled
 	$(BUILD) -c release --product crash-test
 	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/crash-test $(CRASH_ARGUMENTS)
+	$(BUILD) -c release --product mail-crash-test
+	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/mail-crash-test $(MAIL_CRASH_ARGUMENTS)
 
-test-fax: release ## fax over a real T.30 line on this machine; root, minutes
-	adapters/fax/test-line.sh --slow
+test-fax: test-deps ## fax over a real T.30 line on this machine; root, minutes
+	$(BUILD) --build-tests
+	SWIFT_TEST="$(SWIFT) test --scratch-path $(SCRATCH) --skip-build" adapters/fax/test-line.sh --slow
 
 deps: ## the Debian packages of packages.list that running needs
 	@scripts/install-packages

@@ -109,7 +109,8 @@ let package = Package(
 
     // A small bank and stand-in peers.
     .target(
-      name: "Demo", dependencies: ["ContactModel", "Channels", "Fax", "SMS", nioCore, nioPosix],
+      name: "Demo",
+      dependencies: ["ContactModel", "Channels", "Email", "Fax", "SMS", logging, nioCore, nioPosix, nioSSL],
       swiftSettings: strict),
 
     // The program.
@@ -129,14 +130,14 @@ let package = Package(
     .executableTarget(
       name: "liaison-bench",
       dependencies: [
-        "Outbound", "Store", "ContactModel", "Channels", "PostgresForTests", argumentParser, asyncHTTPClient, logging,
-        nioCore, nioHTTP1,
+        "API", "Demo", "Desk", "LiaisonForTests", "Outbound", "Store", "ContactModel", "Channels", "Telephony",
+        "PostgresForTests", argumentParser, asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix,
       ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
     .executableTarget(
       name: "telephony-benchmark", dependencies: ["Telephony", "Channels"], path: "Benchmarks/telephony",
-      exclude: ["README.md", "panoramisk_peer.py"], swiftSettings: strict),
+      exclude: ["README.md", "panoramisk_peer.py", "run"], swiftSettings: strict),
     .executableTarget(
       name: "SMSBench",
       dependencies: [
@@ -146,14 +147,25 @@ let package = Package(
       path: "Benchmarks/SMS",
       swiftSettings: strict),
 
+    .executableTarget(
+      name: "mail-bench", dependencies: ["Demo", "LiaisonForTests", "Store", "ContactModel", "Channels", argumentParser],
+      path: "Benchmarks/mail", swiftSettings: strict),
+
     // Tests.
     .target(name: "LiaisonForTests", path: "Tests/LiaisonForTests", swiftSettings: strict),
     .executableTarget(
       name: "crash-test",
       dependencies: [
-        "LiaisonForTests", "Demo", "SMS", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1,
+        "LiaisonForTests", "Demo", "SMS", "Store", "ContactModel", "Channels", argumentParser, asyncHTTPClient, nioCore,
+        nioHTTP1,
       ],
       path: "Tests/CrashTest", swiftSettings: strict),
+    .executableTarget(
+      name: "mail-crash-test",
+      dependencies: [
+        "Demo", "LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1, nioPosix,
+      ],
+      path: "Tests/MailCrashTest", swiftSettings: strict),
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(
@@ -194,7 +206,8 @@ let package = Package(
       name: "WebFormsTests", dependencies: ["WebForms", "ChannelConformance", "Channels"],
       path: "adapters/webform/Tests", swiftSettings: strict),
     .testTarget(
-      name: "TelephonyTests", dependencies: ["Telephony", "Demo", "Channels", nioCore, nioPosix],
+      name: "TelephonyTests",
+      dependencies: ["Telephony", "ChannelConformance", "Demo", "Channels", logging, nioCore, nioPosix, nioSSL],
       path: "adapters/telephony/Tests", resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(
       name: "FaxTests",

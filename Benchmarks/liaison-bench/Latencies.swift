@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 
 /// Durations of many operations, in nanoseconds.
 struct Latencies: Sendable {

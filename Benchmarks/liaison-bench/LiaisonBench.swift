@@ -6,5 +6,8 @@ struct LiaisonBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "liaison-bench",
     abstract: "Figures of Liaison's parts, each with its durability setting.",
-    subcommands: [StoreBench.self, LookupBench.self, FormsBench.self, OutboundBench.self])
+    subcommands: [
+      StoreBench.self, LookupBench.self, CallRoutingBench.self, FormsBench.self, CallsBench.self, OutboundBench.self,
+      CampaignBench.self,
+    ])
 }

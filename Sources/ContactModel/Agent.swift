@@ -17,11 +17,21 @@ public struct Agent: Hashable, Sendable, Codable {
   public var state: State
   public var stateReason: String?
   public var stateSince: Timestamp
+  /// What he asked for while he was busy; holds when the call, or the work after it, is over.
+  public var nextState: State?
+  public var nextReason: String?
+  /// The end of his work after a call; nil outside it, and where nothing limits it.
+  public var wrapUpUntil: Timestamp?
+  /// Nil unless he logged in at his telephone.
+  public var loggedInAt: Timestamp?
+  /// Those of his queues in which he takes calls.
+  public var loginQueues: [Code]
   public var version: Int
 
   public init(
     id: AgentID, name: String, department: Code? = nil, device: String? = nil, queues: [Code], state: State,
-    stateReason: String? = nil, stateSince: Timestamp, version: Int = 1
+    stateReason: String? = nil, stateSince: Timestamp, nextState: State? = nil, nextReason: String? = nil,
+    wrapUpUntil: Timestamp? = nil, loggedInAt: Timestamp? = nil, loginQueues: [Code] = [], version: Int = 1
   ) {
     self.id = id
     self.name = name
@@ -31,6 +41,11 @@ public struct Agent: Hashable, Sendable, Codable {
     self.state = state
     self.stateReason = stateReason
     self.stateSince = stateSince
+    self.nextState = nextState
+    self.nextReason = nextReason
+    self.wrapUpUntil = wrapUpUntil
+    self.loggedInAt = loggedInAt
+    self.loginQueues = loginQueues
     self.version = version
   }
 }

@@ -2,6 +2,7 @@ import Channels
 import Foundation
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// A stand-in for an Asterisk's manager interface: it speaks the wire, logs clients in, lists what exists, and either
@@ -44,12 +45,16 @@ public final class AsteriskStandIn: Sendable {
   private let resumes: Bool
   /// Whether `Status` is answered with an empty list, or left to the recording.
   private let answersStatus: Bool
+  private let tls: NIOSSLContext?
+  /// Orders that get no answer, as from a switch that is stuck.
+  private let silentOn: Set<String>
   let state = Mutex(State())
   private let began = ContinuousClock.now
 
   public init(
     programme: Programme = .calls, username: String = "liaison", secret: String = "demo", piece: Int? = nil,
-    cut: Int? = nil, resumes: Bool = false, answersStatus: Bool = true
+    cut: Int? = nil, resumes: Bool = false, answersStatus: Bool = true, tls: NIOSSLContext? = nil,
+    silentOn: Set<String> = []
   ) {
     self.programme = programme
     self.username = username
@@ -58,6 +63,8 @@ public final class AsteriskStandIn: Sendable {
     self.cut = cut
     self.resumes = resumes
     self.answersStatus = answersStatus
+    self.tls = tls
+    self.silentOn = silentOn
   }
 
   /// Listens until cancelled; tells the port it got.
@@ -69,6 +76,9 @@ public final class AsteriskStandIn: Sendable {
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
+          if let tls = self.tls {
+            try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+          }
           try channel.pipeline.syncOperations.addHandler(StandInHandler(standIn: self))
         }
       }
@@ -187,6 +197,7 @@ public final class AsteriskStandIn: Sendable {
         if !inquiries.contains(name), state.orders.count < 10_000 { state.orders.append(headers) }
         return state.switchboard
       }
+      if silentOn.contains(name) { return }
       if let refusal = switchboard?.refusal(of: name, headers) { return answer("Error", refusal, "") }
       answer("Success", "\(name) taken", "")
       switchboard?.carryOut(name, headers)

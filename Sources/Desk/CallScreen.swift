@@ -6,8 +6,8 @@ public enum CallScreen: Hashable, Sendable {
   case ringing
   /// A colleague calls him about this call.
   case consulting(by: String)
-  /// His own call to a colleague about this call has begun.
-  case asking(to: String)
+  /// His own call to a colleague about this call has begun. `isBack`: the switch had taken him from the customer for it.
+  case asking(to: String, isBack: Bool)
   case answered
   /// The customer was passed to him.
   case received(by: String)
@@ -49,6 +49,7 @@ public func callScreens(from before: CallState?, to after: CallState) -> [(devic
     case (nil, .ringing?), (.consulted?, .ringing?): screen = .ringing
     case (nil, .consulted?), (.ringing?, .consulted?):
       screen = .consulting(by: after.consultations.last { $0.device == device }?.by ?? "")
+    case (nil, .held?) where isAsking(device, after): screen = nil  // told below
     case (nil, .talking?), (nil, .held?), (.ringing?, .talking?), (.ringing?, .held?), (.consulted?, .talking?),
       (.consulted?, .held?):
       if let transfer = after.transfers.last, transfer.by != device, old[device] != .ringing, !talked.contains(device) {
@@ -82,7 +83,7 @@ public func callScreens(from before: CallState?, to after: CallState) -> [(devic
     if let screen { out.append((device, screen)) }
   }
   for consultation in after.consultations.dropFirst(before?.consultations.count ?? 0) where consultation.ended == nil {
-    out.append((consultation.by, .asking(to: consultation.to)))
+    out.append((consultation.by, .asking(to: consultation.to, isBack: old[consultation.by] == nil)))
   }
   guard before.map({ isSeenChanged(from: $0, to: after) }) ?? false else { return out }
   for device in devices where new[device] != nil && !out.contains(where: { $0.device == device }) {
@@ -110,7 +111,21 @@ public func parts(_ call: CallState) -> [String: CallPart] {
     case .wrapUp: break
     }
   }
+  // Answered and not yet connected: a moment in which the screen stays.
+  for offer in call.offers where offer.outcome == "answered" && out[offer.device] == nil {
+    let hasTalked = call.legs.contains { $0.device == offer.device && $0.state != .ringing && $0.from >= offer.at }
+    if !hasTalked { out[offer.device] = .ringing }
+  }
+  // A switch may take the agent out of the customer's bridge while he asks a colleague.
+  for consultation in call.consultations where consultation.ended == nil && out[consultation.by] == nil {
+    out[consultation.by] = .held
+  }
   return out
+}
+
+private func isAsking(_ device: String, _ call: CallState) -> Bool {
+  call.consultations.contains { $0.by == device && $0.ended == nil }
+    && !call.legs.contains { $0.device == device && $0.to == nil && $0.state != .ringing }
 }
 
 /// A device that came and went between two events is told how it went, once.

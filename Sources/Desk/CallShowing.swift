@@ -53,8 +53,8 @@ extension Desk {
       case .received: type = .popTransferred
       case .conferenced: type = .popConferenced
       case .updated: type = .popUpdated
-      case .asking(let to):
-        (type, isWhole, notice.to) = (.popConsulting, false, to)
+      case .asking(let to, let isBack):
+        (type, isWhole, notice.to) = (.popConsulting, isBack, to)
       case .held: (type, isWhole) = (.popHeld, false)
       case .resumed: (type, isWhole) = (.popResumed, false)
       case .withdrawn(let outcome):

@@ -125,26 +125,65 @@ public final class Intake: Sendable {
     }
   }
 
-  /// Puts a quarantined arrival back to work. Mended bytes, read as UTF-8, take the place of its text; the original is
-  /// kept beside them. False if it is not in quarantine.
-  public func reprocess(_ id: ArrivalID, mended: [UInt8]?, by actor: Actor) async throws -> Bool {
+  /// How a channel reads bytes anew: the payload they make, nil where the channel cannot.
+  public typealias Rereading =
+    @Sendable (_ channel: ContactChannel, _ raw: [UInt8], _ to: Address?) async -> Arrival
+    .Payload?
+
+  /// Puts a quarantined arrival back to work. What could not be read is read anew by its channel, from the mended bytes
+  /// where there are some; where the channel cannot, mended bytes, read as UTF-8, take the place of its text. The
+  /// original is kept beside them. False if it is not in quarantine.
+  public func reprocess(
+    _ id: ArrivalID, mended: [UInt8]?, by actor: Actor, rereading: Rereading? = nil
+  ) async throws -> Bool {
     guard let (kept, _) = try await database.read(.live, { try $0.arrival(id) }) else { return false }
-    var payload: KeptArrival.Payload?
-    if let mended {
+    var replaced: KeptArrival?
+    if let payload = try await read(anew: kept, mended: mended, by: rereading) {
+      var arrival = Arrival(
+        channel: kept.channel, wireKey: kept.wireKey, from: kept.from, to: kept.to, receivedAt: kept.receivedAt,
+        payload: payload, raw: [])
+      if case .message(let message) = payload, arrival.from == nil {
+        arrival.from = message.claims.first { $0.fact == .email }
+          .map { Address(kind: .email, canonical: $0.value, raw: $0.value) }
+      }
+      replaced = try await keepBodies(of: arrival, as: id, storedAt: kept.storedAt)
+    } else if let mended {
       var message: InboundMessage
       if case .message(let read) = kept.payload { message = read } else { message = InboundMessage(text: "") }
       message.text = String(decoding: mended, as: UTF8.self)
-      payload = .message(message)
+      var arrival = kept
+      arrival.payload = .message(message)
+      arrival.attachments = []
+      replaced = arrival
     }
-    let (replaced, time) = (payload, now())
+    let (reading, time) = (replaced, now())
     let isReleased = try await database.write { transaction in
-      try transaction.release(id, mended: mended, payload: replaced, by: actor.label, at: time)
+      try transaction.release(
+        id, mended: mended, payload: reading?.payload, from: reading?.from, attachments: reading?.attachments ?? [],
+        by: actor.label, at: time)
     }
     guard isReleased, let (released, _) = try await database.read(.live, { try $0.arrival(id) }) else {
       return isReleased
     }
     lanes.offer(released)
     return true
+  }
+
+  /// Nil where there is nothing to read anew, or nothing better comes of it.
+  private func read(
+    anew kept: KeptArrival, mended: [UInt8]?, by rereading: Rereading?
+  ) async throws -> Arrival.Payload? {
+    guard let rereading else { return nil }
+    var raw = mended
+    if raw == nil, case .unreadable = kept.payload {
+      switch kept.raw {
+      case .inline(let bytes): raw = bytes
+      case .file(let sha256, _): if let digest = BodyDigest(sha256) { raw = try await bodies.read(digest) }
+      }
+    }
+    guard let raw, let payload = await rereading(kept.channel, raw, kept.to) else { return nil }
+    if case .unreadable = payload { return nil }
+    return payload
   }
 
   /// Routes what is kept until cancelled; begins with what an earlier run left behind.

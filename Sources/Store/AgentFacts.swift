@@ -30,7 +30,8 @@ extension WriteTransaction {
     }
   }
 
-  /// Sets an agent's state with its reason. Setting what already stands writes nothing.
+  /// Sets an agent's state with its reason. Setting what already stands writes nothing. What he asked for next is kept
+  /// only while he is busy.
   public func setState(
     _ state: Agent.State, of id: AgentID, reason: String?, actor: Actor, at time: Timestamp
   ) throws -> ActOutcome<Agent> {
@@ -38,9 +39,15 @@ extension WriteTransaction {
     if before.state == state, before.stateReason == reason { return .done(before) }
     try execute(
       """
-      UPDATE agent SET state = $2, state_reason = CAST($3 AS TEXT), state_since = $4, version = version + 1
+      UPDATE agent SET state = $2, state_reason = CAST($3 AS TEXT), state_since = $4, version = version + 1,
+        wrap_up_until = NULL, next_state = CASE WHEN $5 = 1 THEN next_state END,
+        next_reason = CASE WHEN $5 = 1 THEN next_reason END
       WHERE agent_id = $1
-      """, [.id(id), SQLValue(state), SQLValue(reason), SQLValue(time)])
+      """,
+      [
+        .id(id), SQLValue(state), SQLValue(reason), SQLValue(time),
+        SQLValue([.busy, .reserved, .wrapUp].contains(state)),
+      ])
     guard let after = try agent(id) else { return .notFound }
     try append(
       EventRecord(
@@ -110,6 +117,9 @@ extension Agent {
       id: try row.parsed("agent_id"), name: try row.text("name"), department: try row.parsedOrNil("department"),
       device: try row.textOrNil("device"), queues: queues, state: try row.word("state"),
       stateReason: try row.textOrNil("state_reason"), stateSince: try row.time("state_since"),
+      nextState: try row.wordOrNil("next_state"), nextReason: try row.textOrNil("next_reason"),
+      wrapUpUntil: try row.timeOrNil("wrap_up_until"), loggedInAt: try row.timeOrNil("logged_in_at"),
+      loginQueues: try row.textOrNil("login_queues").map { try JSONText.decode([Code].self, from: $0) } ?? [],
       version: try row.count("version"))
   }
 }

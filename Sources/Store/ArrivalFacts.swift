@@ -137,19 +137,23 @@ extension WriteTransaction {
       try count(arrival.channel, at: arrival.storedAt, duplicate: 1)
       return .duplicate(of: first)
     }
-    for part in arrival.attachments {
+    try add(arrival.attachments, of: arrival.id)
+    try count(arrival.channel, at: arrival.storedAt, stored: 1, late: arrival.late ? 1 : 0)
+    return .stored(arrival.id)
+  }
+
+  private func add(_ attachments: [StoredAttachment], of arrival: ArrivalID) throws {
+    for part in attachments {
       try query(
         """
         INSERT INTO attachment(arrival_id, position, name, media_type, content_id, sha256, size)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (arrival_id, position) DO NOTHING
         """,
         [
-          .id(arrival.id), SQLValue(part.position), SQLValue(part.name), .text(part.mediaType),
+          .id(arrival), SQLValue(part.position), SQLValue(part.name), .text(part.mediaType),
           SQLValue(part.contentId), .text(part.sha256), SQLValue(part.size),
         ])
     }
-    try count(arrival.channel, at: arrival.storedAt, stored: 1, late: arrival.late ? 1 : 0)
-    return .stored(arrival.id)
   }
 
   /// Counts an arrival that was refused on the wire and so is not kept.
@@ -202,8 +206,8 @@ extension WriteTransaction {
   /// Puts a quarantined arrival back to work, with mended bytes if a person mended them; the original is kept.
   /// False if it is not in quarantine.
   public func release(
-    _ arrival: ArrivalID, mended: [UInt8]?, payload: KeptArrival.Payload?, by actor: String,
-    at time: Timestamp
+    _ arrival: ArrivalID, mended: [UInt8]?, payload: KeptArrival.Payload?, from: Address? = nil,
+    attachments: [StoredAttachment] = [], by actor: String, at time: Timestamp
   ) throws -> Bool {
     let rows = try query(
       """
@@ -218,6 +222,14 @@ extension WriteTransaction {
       try query(
         "UPDATE arrival SET payload_kind = $2, payload = $3 WHERE arrival_id = $1",
         [.id(arrival), .text(payload.kind), .text(try payload.json())])
+      try add(attachments, of: arrival)
+    }
+    if let from {
+      try query(
+        """
+        UPDATE arrival SET from_kind = $2, from_canonical = $3, from_raw = $4
+        WHERE arrival_id = $1 AND from_canonical IS NULL
+        """, [.id(arrival)] + Address.columns(from))
     }
     try append(
       EventRecord(at: time, type: .arrivalReprocessed, subject: arrival.description, actor: actor))

@@ -128,6 +128,7 @@ extension WriteTransaction {
         SQLValue(record.birthDate), .id(customer.department), .id(customer.manager), SQLValue(customer.deleted),
         .id(customer.mergedInto), SQLValue(time),
       ])
+    reproject(customer.customerNo, at: time)
     for point in record.contactPoints { try add(point, to: customer.customerNo, source: source, at: time) }
     for account in record.accounts {
       try execute(
@@ -165,6 +166,7 @@ extension WriteTransaction {
         SQLValue(point.address.kind), .text(point.address.canonical), .id(customer), SQLValue(point.role),
         .text(point.address.raw), SQLValue(point.verifiedAt), SQLValue(time),
       ])
+    reproject(customer, at: time)
   }
 }
 

@@ -148,7 +148,9 @@ extension WriteTransaction {
       try execute(
         "UPDATE contact_point SET state = $3, state_since = $4, source = $5 WHERE kind = $1 AND canonical = $2",
         [SQLValue(address.kind), .text(address.canonical), SQLValue(state), SQLValue(time), .text(source)])
+      try reproject(holdersOf: address, at: time)
     }
+    reproject(customer, at: time)
     return try execute(
       """
       UPDATE customer_contact_point SET verified_at = coalesce(CAST($4 AS {{int}}), verified_at)
@@ -157,8 +159,9 @@ extension WriteTransaction {
   }
 
   /// A customer holds an address no longer. False if he did not.
-  public func removeContactPoint(_ address: Address, of customer: CustomerNumber) throws -> Bool {
-    try execute(
+  public func removeContactPoint(_ address: Address, of customer: CustomerNumber, at time: Timestamp) throws -> Bool {
+    reproject(customer, at: time)
+    return try execute(
       "DELETE FROM customer_contact_point WHERE kind = $1 AND canonical = $2 AND customer_no = $3",
       [SQLValue(address.kind), .text(address.canonical), .id(customer)]) == 1
   }

@@ -83,11 +83,15 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case preferenceRecorded = "preference.recorded"
   case addressStopped = "address.stopped"
   case killSwitchSet = "kill_switch.set"
+  case campaignChanged = "campaign.changed"
+  case campaignProgress = "campaign.progress"
   case reportArrived = "delivery_report.arrived"
 
+  /// A contact or call that comes to, changes for, or leaves an agent.
+  public var isPop: Bool { rawValue.hasPrefix("pop.") }
   /// What an agent's screen reacts to; streams of agents carry these alone.
   public var isForScreens: Bool {
-    rawValue.hasPrefix("pop.") || self == .callCommandChanged || self == .agentStateChanged
+    isPop || self == .callCommandChanged || self == .agentStateChanged
   }
 }
 

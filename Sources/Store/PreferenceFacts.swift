@@ -55,6 +55,7 @@ extension WriteTransaction {
         SQLValue(preference.effectiveAt), SQLValue(preference.validUntil), SQLValue(preference.source.rawValue),
         .id(evidence.id), .text(policyVersion), SQLValue(time), .text(actor.label),
       ])
+    reproject(customer, at: time)
     try append(
       EventRecord(
         at: time, type: .preferenceRecorded, subject: id.description, customerNo: customer, actor: actor.label,
@@ -88,6 +89,7 @@ extension WriteTransaction {
         SQLValue(evidence.capturedAt), .id(evidence.id),
       ])
     guard added > 0 else { return false }
+    try reproject(holdersOf: address, at: time)
     try append(
       EventRecord(
         at: time, type: .addressStopped, subject: id.description, actor: evidence.capturedBy,
@@ -101,6 +103,7 @@ extension WriteTransaction {
     on address: Address, channel: OutboundChannel?, evidence: ConsentEvidence, at time: Timestamp
   ) throws -> Int {
     try record(evidence)
+    try reproject(holdersOf: address, at: time)
     return try execute(
       """
       UPDATE address_stop SET lifted_at = $4, lifted_evidence = $5
@@ -121,6 +124,7 @@ extension WriteTransaction {
         source = excluded.source WHERE contact_point.state <> excluded.state
       """,
       [SQLValue(address.kind), .text(address.canonical), SQLValue(state), SQLValue(time), .text(source)])
+    try reproject(holdersOf: address, at: time)
   }
 
   public func record(
@@ -145,13 +149,16 @@ extension WriteTransaction {
       [.id(record.id), .id(customer), .text(record.quiet.channel?.rawValue ?? "*")] + times + [
         .id(evidence.id), SQLValue(time),
       ])
+    reproject(customer, at: time)
   }
 
   /// False if there is no such quiet time, or it was lifted before.
   public func liftQuiet(_ id: QuietID, at time: Timestamp) throws -> Bool {
-    try execute(
-      "UPDATE do_not_disturb SET lifted_at = $2 WHERE quiet_id = $1 AND lifted_at IS NULL", [.id(id), SQLValue(time)])
-      > 0
+    let lifted = try query(
+      "UPDATE do_not_disturb SET lifted_at = $2 WHERE quiet_id = $1 AND lifted_at IS NULL RETURNING customer_no",
+      [.id(id), SQLValue(time)])
+    for row in lifted { reproject(try row.parsed("customer_no"), at: time) }
+    return !lifted.isEmpty
   }
 
   /// Nil `purpose`: every purpose.
@@ -168,6 +175,19 @@ extension WriteTransaction {
         .id(id), .id(customer), .text(purpose?.rawValue ?? "*"), SQLValue(time), SQLValue(until), .text(reason),
         .text(actor.label),
       ])
+    reproject(customer, at: time)
+  }
+
+  /// Ends a legal stop. False if there is none, or it has ended.
+  public func liftLegalStop(_ id: StopID, of customer: CustomerNumber, actor: Actor, at time: Timestamp) throws -> Bool
+  {
+    let changed = try execute(
+      """
+      UPDATE legal_stop SET to_at = $3, lifted_by = $4
+      WHERE stop_id = $1 AND customer_no = $2 AND (to_at IS NULL OR to_at > $3)
+      """, [.id(id), .id(customer), SQLValue(time), .text(actor.label)])
+    reproject(customer, at: time)
+    return changed > 0
   }
 
   public func set(_ flags: CustomerFlags, of customer: CustomerNumber, actor: Actor, at time: Timestamp) throws {
@@ -185,6 +205,7 @@ extension WriteTransaction {
         SQLValue(flags.managerOnly), SQLValue(flags.noProfiling), SQLValue(flags.household), SQLValue(time),
         .text(actor.label),
       ])
+    reproject(customer, at: time)
   }
 
   /// Stops all proactive service but the critical, or lets it go on.

@@ -8,16 +8,17 @@ extension WriteTransaction {
   /// rings or is busy as soon as one of them says so. What an agent said himself at the desk (offline, not ready,
   /// wrap-up) is not undone by an idle telephone. A device where nobody sits is kept and changes nobody.
   public func passPresence(_ presence: AgentPresence, at time: Timestamp) throws {
-    let wasPaused = try isPaused(try places(of: presence.device))
+    let wasPaused = try isPaused(try rows(of: presence.device))
     try keep(presence)
     guard let id = try agent(at: presence.device), let before = try agent(id) else { return }
-    let rows = try places(of: presence.device)
-    let hasResumed = try wasPaused && !isPaused(rows)
-    guard let (state, reason) = try agentState(rows, before: before, hasResumed: hasResumed) else { return }
+    let places = try rows(of: presence.device)
+    let hasResumed = try wasPaused && !isPaused(places)
+    guard var (state, reason) = try agentState(places, before: before, hasResumed: hasResumed) else { return }
+    if state == .ready, let next = before.nextState { (state, reason) = (next, before.nextReason) }
     _ = try setState(state, of: id, reason: reason, actor: .liaison, at: time)
   }
 
-  private func places(of device: String) throws -> [Row] {
+  private func rows(of device: String) throws -> [Row] {
     try query("SELECT * FROM queue_member WHERE device = $1 ORDER BY at DESC, queue", [.text(device)])
   }
 
@@ -49,20 +50,21 @@ extension WriteTransaction {
   private func agentState(
     _ rows: [Row], before: Agent, hasResumed: Bool
   ) throws -> (Agent.State, String?)? {
+    // Who has not logged in is not at work, whatever his telephone does.
+    if before.state == .offline { return nil }
     let isOwnWord = before.stateReason?.hasPrefix(telephoneReason) != true
     let states = try rows.map { try $0.word("state", as: AgentPresence.State.self) }
     if rows.isEmpty {
-      if before.state == .offline || before.state == .notReady && isOwnWord { return nil }
+      if before.state == .notReady && isOwnWord { return nil }
       return (.notReady, telephoneReason + " is in no queue")
     }
     if states.contains(.busy) || states.contains(.onHold) { return (.busy, nil) }
     if states.contains(.ringing) { return (.reserved, nil) }
     if states.allSatisfy({ $0 == .unavailable }) {
-      if before.state == .offline { return nil }
       return (.notReady, telephoneReason + " unavailable")
     }
     if try isPaused(rows) {
-      if before.state == .offline || before.state == .wrapUp || before.state == .notReady && isOwnWord { return nil }
+      if before.state == .wrapUp || before.state == .notReady && isOwnWord { return nil }
       let reason = try rows.compactMap { try $0.textOrNil("pause_reason") }.first { !$0.isEmpty }
       return (.notReady, reason.map { telephoneReason + " paused: " + $0 } ?? telephoneReason + " paused")
     }

@@ -1,9 +1,16 @@
+import Channels
+import ContactModel
+
 /// What the body of `Database.write` is given: the connection inside a transaction, and the way to tell others after it.
 ///
 /// Valid only while the body runs.
 public final class WriteTransaction: Connection {
   private let session: any Session
   private(set) var announced: [any Sendable] = []
+  /// Customers whose projection is behind what this transaction has written.
+  var unprojected: Set<CustomerNumber> = []
+  /// The instant the projections are made for: the latest of the facts recorded.
+  var projectionTime = Timestamp(microseconds: 0)
 
   init(_ session: any Session) { self.session = session }
 

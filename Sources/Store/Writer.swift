@@ -271,7 +271,9 @@ private final class PendingWrite<T: Sendable>: WriteJob, @unchecked Sendable {
     do {
       // Cancelled before its turn: surely not written.
       if flags.isCancelled { throw CancellationError() }
-      outcome = .success(try body(transaction))
+      let value = try body(transaction)
+      try transaction.projectPending()
+      outcome = .success(value)
     } catch {
       outcome = .failure(error)
       throw error

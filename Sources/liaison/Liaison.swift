@@ -8,6 +8,7 @@ struct Liaison: AsyncParsableCommand {
     version: liaisonVersion,
     subcommands: [
       Serve.self, Check.self, Migrate.self, BackupCommand.self, Restore.self, Params.self, Token.self, Inspect.self,
-      Decide.self, Status.self, Ledger.self, Quarantine.self, Explain.self, Tail.self,
+      Decide.self, CampaignCommand.self, BackTestCommand.self, Status.self, Ledger.self, Quarantine.self, Explain.self,
+      Tail.self, Audit.self, ImportCommand.self, Webhooks.self,
     ])
 }

@@ -2,6 +2,7 @@ import Channels
 import ContactModel
 import Customers
 import Foundation
+import Outbound
 import PostgresForTests
 import Store
 import Testing
@@ -57,17 +58,22 @@ import Testing
 
   @Test func `an import that was interrupted goes on after the last committed row`() async throws {
     try await Bank.open { bank in
-      let file = "customer_no,type,name\n" + (1...500).map { "R\($0),retail,客户\($0)" }.joined(separator: "\n")
+      let file = "customer_no,type,name\n" + (1...2_500).map { "R\($0),retail,客户\($0)" }.joined(separator: "\n")
       let importer = Importer(database: bank.database, now: Bank.now)
-      let bytes = Array(file.utf8)
-      let task = Task {
-        try await importer.run(.customers, bytes, isJSONLines: false, isRehearsal: false, by: Self.actor) { done in
-          if done == 150 { withUnsafeCurrentTask { $0?.cancel() } }
+      let source = try ImportSource(Array(file.utf8))
+      let order = Importer.Order(kind: .customers, isJSONLines: false, isRehearsal: false, actor: Self.actor)
+      struct Interrupted: Error {}
+      let committed = Shared(0)
+      await #expect(throws: Interrupted.self) {
+        try await importer.run(order, of: source) { _, step in
+          let done = step.report.progress.rowsRead
+          if done > 1_500 { throw Interrupted() }
+          committed.withLock { $0 = done }
         }
       }
-      await #expect(throws: CancellationError.self) { try await task.value }
-      let report = try await importer.run(.customers, bytes, isJSONLines: false, isRehearsal: false, by: Self.actor)
-      #expect(report.resumedAfter == 150 && report.progress.added == 500)
+      let report = try await importer.run(order, of: source)
+      #expect(report.resumedAfter == committed.withLock { $0 } && report.resumedAfter > 0)
+      #expect(report.progress.added == 2_500)
     }
   }
 
@@ -142,6 +148,45 @@ import Testing
           #expect(answer.status == status, "\(answer.text)")
           #expect(conformance.faults("POST", template: "/v1/imports/{kind}", answer) == [])
         }
+      }
+    }
+  }
+
+  @Test func `preferences are imported with proof, once, and take back nothing he said himself`() async throws {
+    for url in LocalPostgres.isAvailable ? [nil, try StoreURL(LocalPostgres.running().freshURL())] : [nil] {
+      try await Bank.open(on: url) { bank in
+        let number = CustomerNumber("C100")!
+        let evidence = ConsentEvidence(
+          id: EvidenceID(at: testTime), kind: .webForm, reference: "page", capturedAt: testTime, capturedBy: "customer")
+        try await bank.database.write { transaction in
+          try transaction.record(
+            ChannelPreference(
+              channel: .email, purpose: nil, verdict: .deny, effectiveAt: testTime, source: .customer),
+            id: PreferenceID(at: testTime), of: number, evidence: evidence, policyVersion: "1", actor: .liaison,
+            at: testTime)
+        }
+        let file = """
+          customer_no,channel,purpose,verdict,rank,effective_at,evidence_kind,evidence_reference
+          C100,email,*,allow,,2023-11-14,paper,form 1
+          C100,sms,marketing,deny,,2023-11-14,paper,form 1
+          C100,sms,marketing,deny,,2023-11-14,paper,form 1
+          C100,*,*,perhaps,,,paper,form 2
+          C100,sms,*,deny,,2099-01-01,paper,form 2
+          C100,SM S,*,deny,,,paper,form 2
+          C100,sms,*,deny,,,paper,
+          C999,sms,*,deny,,,paper,form 2
+          """
+        let report = try await Self.run(bank, .preferences, file)
+        #expect(report.progress.added == 2 && report.progress.changed == 1 && report.progress.refused == 5)
+        #expect(
+          report.refusals.map { "\($0.row) \($0.fault.code.rawValue) \($0.fault.place ?? "")" } == [
+            "4 bad_value verdict", "5 bad_value effective_at", "6 bad_value channel",
+            "7 missing_value evidence_reference", "8 unknown_reference customer_no",
+          ])
+        let profile = try PurposeProfileText.shipped().profile(version: "shipped", zones: ZoneCatalog())
+        let records = try await bank.database.read { try $0.preferences(of: number) }
+        let service = profile.permissions(of: records, at: Bank.now()).filter { $0.purpose == .service }
+        #expect(service.first { $0.channel == .email }?.isDenied == true)
       }
     }
   }

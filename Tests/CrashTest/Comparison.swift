@@ -52,7 +52,11 @@ struct Comparison {
         try connection.query("SELECT count(*) AS n, coalesce(max(seq), 0) AS last FROM event", [])
       )
     }
-    ledger = try await database.read(.bulk) { try $0.ledger(since: nil) }
+    let lines = try await database.read(.bulk) { try $0.ledger(since: nil) }
+    for line in lines where !line.balances || line.inWork != 0 || line.quarantined != 0 {
+      fail("the ledger of \(line.channel) does not balance, or something is left: \(line)")
+    }
+    ledger = lines.filter { $0.channel == "web" }
 
     var kept: [String: Kept] = [:]
     var byKey: [String: [String]] = [:]

@@ -42,9 +42,13 @@ struct CrashTest: AsyncParsableCommand {
     let network = phones > 0 ? try await ShortMessages(in: bank) : nil
     bank.moreChannels = network?.channels ?? []
     let places = Self.places.filter { network != nil || !Self.outbound.contains($0) }
+    let exchange = try await Exchange(seed: seed)
+    bank.moreChannels.append(exchange.wiring)
+    try await exchange.seatAgents(in: bank.database)
     say("crash-test: seed \(seed), \(kills) kills, \(senders) senders, \(liaison), store in \(bank.directory)")
     let start = ContinuousClock.now
     let load = Senders(seed: seed)
+    let calling = Task { await exchange.run() }  // Ended by `exchange.finish()` below.
     let posting = Task { await load.run(senders) }  // Ended by `load.finish()` below.
     let writing = Task { [phones] in await network?.run(phones) }  // By `network.finish()`.
     let world = World(load: load, network: network)
@@ -70,12 +74,14 @@ struct CrashTest: AsyncParsableCommand {
     }
 
     // The last run: everybody ends, everything drains.
-    let last = try bank.start(program: liaison)
+    let last = try bank.start(environment: Exchange.environment, program: liaison)
     world.serve(at: try await last.ready().public)
     load.finish()
     network?.finish()
     await posting.value
     await writing.value
+    exchange.finish()
+    await calling.value
     var options = Database.Options()
     options.readOnly = true
     let reading = try Database.open(
@@ -90,9 +96,10 @@ struct CrashTest: AsyncParsableCommand {
       StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
     let result = try await Comparison(of: load, with: database)
     let messages = try await network?.compare(with: database)
+    let calls = try await CallComparison(with: database)
     await database.close()
     await network?.close()
-    var failures = result.failures + (messages?.failures ?? [])
+    var failures = result.failures + (messages?.failures ?? []) + calls.failures
     if let failure { failures.insert(failure, at: 0) }
     if exit != .code(0) { failures.append("SIGTERM ended the daemon with \(exit)") }
 
@@ -110,6 +117,8 @@ struct CrashTest: AsyncParsableCommand {
       stored = routed \(ledger.reduce(0) { $0 + $1.routed }) + quarantined \
       \(ledger.reduce(0) { $0 + $1.quarantined }) + in work \(ledger.reduce(0) { $0 + $1.inWork })
       \(messages?.summary ?? "no short messages")
+      calls        \(exchange.callsMade) made; \(calls.contacts) contacts, \(calls.answered) answered, \
+      \(calls.unseen) ended unseen; \(calls.pops) screen events
       time         \(seconds(.now - start)) s; slowest start \(seconds(slowestStart)) s; SIGTERM \(seconds(stopped)) s
       """)
     guard failures.isEmpty else {
@@ -131,7 +140,8 @@ struct CrashTest: AsyncParsableCommand {
     guard place == "random" else {
       let most: UInt64 = Self.outbound.contains(place) ? 20 : place.hasSuffix("commit") ? 60 : 120
       let daemon = try bank.start(
-        environment: ["LIAISON_CRASH_AT": "\(place):\(1 + random.next() % most)"], program: liaison)
+        environment: Exchange.environment.merging(
+          ["LIAISON_CRASH_AT": "\(place):\(1 + random.next() % most)"]) { $1 }, program: liaison)
       do {
         world.serve(at: try await daemon.ready().public)
         whenReady(.now)
@@ -145,7 +155,7 @@ struct CrashTest: AsyncParsableCommand {
       }
       return
     }
-    let daemon = try bank.start(program: liaison)
+    let daemon = try bank.start(environment: Exchange.environment, program: liaison)
     let isWhileStarting = random.next() % 4 == 0
     if isWhileStarting {
       try await Task.sleep(for: .microseconds(Int64(random.next() % 150_000)))
@@ -169,7 +179,9 @@ struct CrashTest: AsyncParsableCommand {
         try connection.one(
           """
           SELECT (SELECT count(*) FROM arrival WHERE state = 'kept')
-            + (SELECT count(*) FROM contact WHERE offered_at IS NULL AND direction = 'inbound') AS n
+            + (SELECT count(*) FROM contact
+                WHERE offered_at IS NULL AND direction = 'inbound' AND channel_kind <> 'telephony')
+            + (SELECT count(*) FROM call_state WHERE is_open = 1) AS n
           """, []
         ).int("n") + ShortMessages.unsettledJobs(connection)
       }

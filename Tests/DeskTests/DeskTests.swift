@@ -179,7 +179,7 @@ final class DeskHouse: Sendable {
 
   func pops() async throws -> [EventRecord] {
     try await database.read {
-      try $0.events(after: 0, for: .everything, limit: 10_000).filter(\.type.isForScreens)
+      try $0.events(after: 0, for: .everything, limit: 10_000).filter(\.type.isPop)
     }
   }
 

@@ -68,9 +68,22 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
     let receiver = try #require(consult.agent)
     #expect(pops.contains { $0.type == .popTransferred && $0.agent == receiver }, "\(trail)")
     #expect(pops.last { $0.agent == receiver }?.type == .popEnded, "\(trail)")
+    #expect(pops.filter { $0.type == .popTransferred && $0.agent != receiver }.count == 1, "\(trail)")
     let request = try #require(try await house.requests().first)
     #expect(request.owner == receiver && request.status == .inProgress && request.nextDeadline != nil)
     for pop in pops { #expect(pop.body.utf8.count <= 16_384) }
+    await house.close()
+  }
+
+  @Test func `an agent whom the switch takes from the customer for a consultation keeps his screen`() async throws {
+    let house = try await CallHouse()
+    for event in try inspect("atxfer_cancel").events { try await house.take(event) }
+    let trail = try await house.pops().filter { $0.agent?.description == "1001" }
+    let consulting = try #require(trail.firstIndex { $0.type == .popConsulting }, "\(trail.map(\.type))")
+    // What the colleague's refusal brings back is the same call.
+    let after = trail[consulting...].map(\.type)
+    #expect(after.contains(.popResumed) && after.last == .popEnded, "\(trail.map(\.type))")
+    #expect(trail[consulting].body.contains("\"tie_zone\""))
     await house.close()
   }
 
@@ -84,6 +97,7 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
         switch pop.type {
         case .popRinging, .popConsulting, .popAnswered, .popTransferred: isShown = true
         case .popWithdrawn, .popEnded:
+          #expect(pop.type == .popEnded || !pop.body.contains("\"outcome\":\"answered\""))
           #expect(isShown, "\(agent): \(trail.map(\.type))")
           isShown = false
         default: break
@@ -391,7 +405,7 @@ final class CallHouse: Sendable {
     }
   }
   func pops() async throws -> [EventRecord] {
-    try await database.read { try $0.events(after: 0, for: .everything, limit: 10_000) }.filter(\.type.isPop)
+    try await database.read { try $0.events(after: 0, for: .everything, limit: 10_000) }.filter { $0.type.rawValue.hasPrefix("pop.") }
   }
 
   /// The store says of each call what the adapter last said: customers' calls as contacts, the bank's own as calls.

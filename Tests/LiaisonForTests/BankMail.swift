@@ -48,6 +48,16 @@ public final class BankMail: Sendable {
     }
   }
 
+  /// The mails in a user's inbox, as they lie there.
+  public func messages(user: String) -> [String] {
+    let mail = directory.appendingPathComponent("mail/\(user)")
+    return ["new", "cur"].flatMap { folder in
+      // A folder that is not there yet has nothing in it; a mail may be moved while we look.
+      ((try? FileManager.default.contentsOfDirectory(atPath: mail.appendingPathComponent(folder).path)) ?? [])
+        .compactMap { try? String(contentsOf: mail.appendingPathComponent("\(folder)/\($0)"), encoding: .utf8) }
+    }
+  }
+
   /// Not by Foundation's Process: that waits until every descendant has gone, and these are daemons.
   private func run(_ arguments: [String]) throws {
     var actions = posix_spawn_file_actions_t()

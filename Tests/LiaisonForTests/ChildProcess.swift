@@ -165,11 +165,19 @@ private func launch(_ words: [String], _ variables: [String: String]) -> (Int32,
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
   posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
   posix_spawn_file_actions_adddup2(&actions, ends[1], 2)
+  // The signals this thread keeps to itself are none of the child's: a server must hear SIGTERM.
+  var attributes = posix_spawnattr_t()
+  posix_spawnattr_init(&attributes)
+  defer { posix_spawnattr_destroy(&attributes) }
+  var none = sigset_t()
+  sigemptyset(&none)
+  posix_spawnattr_setsigmask(&attributes, &none)
+  posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
   var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
   var environment: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
   defer { for text in arguments + environment { free(text) } }
   var pid: pid_t = 0
-  let code = posix_spawn(&pid, words[0], &actions, nil, &arguments, &environment)
+  let code = posix_spawn(&pid, words[0], &actions, &attributes, &arguments, &environment)
   if code != 0 { close(ends[0]) }
   return (code, pid, ends[0])
 }

@@ -60,8 +60,8 @@ struct FaxBank: Sendable {
     return try bank.start(configuration, environment: secrets.merging(environment) { $1 })
   }
 
-  /// The agent of all queues, and customers with their fax numbers; before the daemon starts.
-  func seed(_ customers: [(number: String, name: String, fax: String)]) async throws {
+  /// The agent of all queues, and customers with their fax numbers, some of whom want no fax; before the daemon starts.
+  func seed(_ customers: [(number: String, name: String, fax: String)], refusing: [String] = []) async throws {
     let database = try Database.open(StoreURL("sqlite://\(bank.database)"), migrations: migrations, now: now())
     do {
       try await database.write { transaction in
@@ -79,6 +79,14 @@ struct FaxBank: Sendable {
               contactPoints: [
                 ContactPoint(address: Address(kind: .fax, canonical: customer.fax, raw: customer.fax))
               ]), nameFolded: customer.name, source: "test", at: now())
+        }
+        for number in refusing {
+          try transaction.record(
+            ChannelPreference(channel: .fax, purpose: nil, verdict: .deny, effectiveAt: now(), source: .customer),
+            id: PreferenceID(at: now()), of: CustomerNumber(number)!,
+            evidence: ConsentEvidence(
+              id: EvidenceID(at: now()), kind: .paper, reference: "letter", capturedAt: now(), capturedBy: "test"),
+            policyVersion: "1", actor: .liaison, at: now())
         }
       }
     } catch {

@@ -139,7 +139,7 @@ struct FaxDaemonTests {
     _ bank: FaxBank, to customer: String, reference: String, address: [String: Any]? = nil
   ) async throws -> (status: UInt, json: [String: Any]) {
     var body: [String: Any] = [
-      "purpose": "security", "customer_no": customer, "reference": reference,
+      "purpose": "service", "customer_no": customer, "reference": reference,
       "contents": ["fax": ["text": "尊敬的客户：您的挂失已办理。", "options": ["fax.cover": "true"]]],
     ]
     body["address"] = address
@@ -163,7 +163,8 @@ struct FaxDaemonTests {
   {
     let peer = try HylaFAXPeer()
     let bank = try FaxBank([("main", peer.port)], keys: quick + ["text_pages: 0"])
-    try await bank.seed([("7000001", "李伟", "+861055550199"), ("7000002", "王芳", "+861055550188")])
+    try await bank.seed(
+      [("7000001", "李伟", "+861055550199"), ("7000002", "王芳", "+861055550188")], refusing: ["7000002"])
     let daemon = try bank.start()
     _ = try await daemon.ready()
     // One digit off.
@@ -178,9 +179,8 @@ struct FaxDaemonTests {
     #expect(twice.status == 201, "\(twice)")
     let known = try await plan(bank, to: "7000001", reference: "known")
     #expect(known.status == 201)
-    let denied = try await bank.admin(
-      .POST, "/v1/customers/7000002/preferences",
-      ["channel": "fax", "verdict": "deny", "source": "customer"])
+    let against = try await plan(bank, to: "7000002", reference: "against")
+    #expect(against.status == 201)
     try await bank.eventually("two jobs handed over", daemon: daemon) {
       try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'accepted'").int("n") == 2
     }
@@ -189,7 +189,9 @@ struct FaxDaemonTests {
     }
     #expect(numbers == ["+861055550198", "+861055550199"])
     #expect(try jobs(peer).count == 2)
-    _ = denied
+    try await bank.eventually("his word honoured", daemon: daemon) {
+      try $0.first("SELECT 1 AS one FROM proactive_job WHERE customer_no = '7000002' AND state = 'refused'") != nil
+    }
     #expect(try await daemon.stop() == .code(0), "\(daemon.child.tail)")
     bank.bank.remove()
   }

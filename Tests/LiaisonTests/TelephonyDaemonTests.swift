@@ -1,8 +1,12 @@
+import API
+import AsyncHTTPClient
 import Channels
 import ContactModel
 import Demo
 import Foundation
 import LiaisonForTests
+import NIOCore
+import NIOHTTP1
 import Store
 import Testing
 
@@ -51,6 +55,26 @@ struct SwitchedBank: Sendable {
   func start(_ servers: [(name: String, port: Int)], environment: [String: String] = [:]) throws -> Liaison {
     try bank.start(
       configuration(servers), environment: environment.merging(["SWITCH_SECRET": "demo"]) { first, _ in first })
+  }
+
+  /// Agents at the telephones 1001 to 1003, before the first start; gives the token of the first.
+  func seat(at time: Timestamp = Timestamp(seconds: 1_790_000_000)) async throws -> AccessToken {
+    let token = AccessToken()
+    let database = try Database.open(
+      StoreURL("sqlite://\(bank.database)"), migrations: migrations, now: time)
+    try await database.write { transaction in
+      try transaction.upsertQueue(Code("general")!, nameZh: "综合", nameEn: "General")
+      for number in ["1001", "1002", "1003"] {
+        try transaction.upsert(
+          Agent(
+            id: AgentID(number)!, name: number, device: "PJSIP/\(number)", queues: [Code("general")!], state: .ready,
+            stateSince: time), at: time)
+      }
+      try transaction.add(
+        AccessGrant(label: "agent", role: .agent, agentId: AgentID("1001")!), tokenHash: "\(token.digest)", at: time)
+    }
+    await database.close()
+    return token
   }
 
   /// Reads the store beside the daemon until `condition` holds.
@@ -154,13 +178,67 @@ struct TelephonyDaemonTests {
     house.bank.remove()
   }
 
-  @Test func `a call pops on the agent's stream and stands in his snapshot; a killed daemon resumes it`() async throws {
+  @Test func `a call pops on the agent's stream from ring to end, and stands in his snapshot while it lasts`()
+    async throws
+  {
+    let standIn = AsteriskStandIn()
+    let calls = StandInCalls(
+      switchboard: standIn, customers: [.init(number: "+41791112233", name: "O'Brien", customerNo: "7001234")],
+      agents: [.init(device: "PJSIP/1001", name: "One")], queue: "general", haste: 6, seed: 3)
+    let house = try SwitchedBank()
+    let token = try await house.seat()
+    try await withSwitches([("main", standIn)]) { servers in
+      let daemon = try house.start(servers)
+      let api = try await daemon.ready().api
+      var stream = HTTPClientRequest(url: "\(api)/v1/agents/1001/events")
+      stream.headers.add(name: "Authorization", value: "Bearer \(token.text)")
+      let response = try await HTTPClient.shared.execute(stream, timeout: .seconds(60))
+      #expect(response.status == .ok)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { await calls.run(every: .milliseconds(3_000)) }
+        var text = ""
+        var types: [String] = []
+        var snapshot: String?
+        reading: for try await part in response.body {
+          text += String(decoding: part.readableBytesView, as: UTF8.self)
+          while let end = text.range(of: "\n\n") {
+            let event = String(text[..<end.lowerBound])
+            text.removeSubrange(..<end.upperBound)
+            guard let line = event.split(separator: "\n").first(where: { $0.hasPrefix("event: pop.") }) else {
+              continue
+            }
+            types.append(String(line.dropFirst(7)))
+            if types.last == "pop.ringing" {
+              #expect(event.contains("\"keyed_customer_no\":\"7001234\"") && event.contains("\"part\":\"ringing\""))
+            }
+            if types.last == "pop.answered" {
+              var request = HTTPClientRequest(url: "\(api)/v1/agents/1001/snapshot")
+              request.headers.add(name: "Authorization", value: "Bearer \(token.text)")
+              let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+              snapshot = String(buffer: try await answer.body.collect(upTo: 1 << 20))
+            }
+            if types.last == "pop.ended", types.contains("pop.answered") { break reading }
+          }
+        }
+        #expect(types.contains("pop.ringing") && types.contains("pop.answered"), "\(types)")
+        let shown = snapshot ?? ""
+        #expect(shown.contains("\"part\":\"talking\"") || shown.contains("\"part\":\"held\""), "\(shown)")
+        #expect(shown.contains("hang_up"), "\(shown)")
+        group.cancelAll()
+      }
+      #expect(try await daemon.stop() == .code(0))
+    }
+    house.bank.remove()
+  }
+
+  @Test func `a daemon killed during calls resumes or closes each, none twice`() async throws {
     let standIn = AsteriskStandIn()
     let calls = StandInCalls(
       switchboard: standIn, customers: [.init(number: "0791112233", name: "O'Brien", customerNo: nil)],
       agents: [.init(device: "PJSIP/1001", name: "One"), .init(device: "PJSIP/1002", name: "Two")], queue: "general",
       haste: 4, seed: 7)
     let house = try SwitchedBank()
+    _ = try await house.seat()
     try await withSwitches([("main", standIn)]) { servers in
       var daemon = try house.start(servers)
       _ = try await daemon.ready()

@@ -24,6 +24,9 @@ struct Page {
 
   var limit: Int { size + 1 }
 
+  /// Names the page after a row.
+  func cursor(after keys: [JSONValue]) -> String { signer.cursor(after: keys, query: query) }
+
   func reply<Row>(_ rows: [Row], keys: (Row) -> [JSONValue], json: (Row) throws -> JSONValue) rethrows -> Reply {
     let shown = rows.prefix(size)
     let next = rows.count > size ? shown.last.map { signer.cursor(after: keys($0), query: query) } : nil

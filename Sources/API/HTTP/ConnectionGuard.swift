@@ -23,6 +23,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
   private var requestDeadline: Scheduled<Void>?
   private var writeDeadline: Scheduled<Void>?
   private var answerBegun = false
+  /// Of the body since the deadline was last set.
+  private var received = 0
   private var cutOff = false
 
   init(table: ConnectionTable, limits: ConnectionLimits, onAnswered: (@Sendable () -> Void)? = nil) {
@@ -52,18 +54,27 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         // Some clients wait for ever, most for a second, before they send their body (RFC 9110 §10.1.1).
         context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
       }
-      requestDeadline?.cancel()
-      let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-      requestDeadline = context.eventLoop.scheduleTask(in: requestTimeout) {
-        let (handler, context) = bound.value
-        handler.requestIsLate(context)
-      }
-    case .body: break
+      expectRest(context)
+    case .body(let part):
+      // Whoever sends a large file keeps sending: each 64 KiB earns the time anew, so that no rate below that holds a
+      // connection for long.
+      received += part.readableBytes
+      if received >= 65_536 { expectRest(context) }
     case .end:
       requestDeadline?.cancel()
       requestDeadline = nil
     }
     context.fireChannelRead(data)
+  }
+
+  private func expectRest(_ context: ChannelHandlerContext) {
+    requestDeadline?.cancel()
+    received = 0
+    let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    requestDeadline = context.eventLoop.scheduleTask(in: requestTimeout) {
+      let (handler, context) = bound.value
+      handler.requestIsLate(context)
+    }
   }
 
   private func requestIsLate(_ context: ChannelHandlerContext) {

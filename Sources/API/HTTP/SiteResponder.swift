@@ -99,6 +99,7 @@ public struct SiteResponder: HTTPResponder {
       HTTPField.Name(name).flatMap { request.headers[$0] }
     }
     let (bytes, body) = try await readBody(of: route, request)
+    let upload = try upload(of: route, request)
     var idempotency: IdempotencyKey?
     let keyField = request.headers[.idempotencyKey]
     if route.needsIdempotencyKey, keyField == nil { throw Problem(.idempotencyKeyMissing) }
@@ -114,6 +115,7 @@ public struct SiteResponder: HTTPResponder {
     let reply = try await route.handle(
       Call(
         operationID: route.operationID, principal: exchange.principal, parameters: parameters, body: body,
+        upload: upload,
         idempotency: idempotency, condition: condition, ifNoneMatch: request.headers[.ifNoneMatch],
         lastEventID: request.headers[.lastEventID], language: exchange.language, trace: exchange.trace,
         requestID: exchange.id.description, remoteAddress: exchange.remote, now: exchange.now, mask: mask,
@@ -143,6 +145,19 @@ public struct SiteResponder: HTTPResponder {
     let violations = expected.schema.violations(of: value)
     guard violations.isEmpty else { throw Problem(.invalidInput, violations: violations) }
     return (bytes, value)
+  }
+
+  private func upload(of route: Route, _ request: Request) throws(Problem) -> UploadedFile? {
+    guard let expected = route.upload else { return nil }
+    let type = request.headers[.contentType]?.lowercased().split(separator: ";").first
+      .map { $0.filter { !$0.isWhitespace } }
+    guard let type, expected.mediaTypes.contains(type) else { throw Problem(.unsupportedMediaType) }
+    let tooLarge = Problem(.tooLarge)
+    if let announced = request.headers[.contentLength].flatMap({ Int($0) }), announced > expected.maximumBytes {
+      throw tooLarge
+    }
+    let reader = PieceReader(request.body, maximum: expected.maximumBytes, tooLarge: tooLarge)
+    return UploadedFile(mediaType: type, pieces: AsyncThrowingStream { try await reader.next() })
   }
 
   private func collect(_ request: Request, upTo maximum: Int) async throws -> [UInt8] {
@@ -240,6 +255,26 @@ public struct SiteResponder: HTTPResponder {
     if let principal = exchange.principal { metadata["principal.id"] = "\(principal.id)" }
     if site.logsRemoteAddress, let remote = exchange.remote { metadata["client.address"] = "\(remote)" }
     logger.log(level: level, "request answered", metadata: metadata)
+  }
+}
+
+/// Hands a body on piece by piece, and no more of it than is asked for.
+private final class PieceReader: @unchecked Sendable {
+  // Invariant: used by the one task that reads the file.
+  private var iterator: RequestBody.AsyncIterator
+  private let maximum: Int
+  private let tooLarge: Problem
+  private var count = 0
+  init(_ body: RequestBody, maximum: Int, tooLarge: Problem) {
+    iterator = body.makeAsyncIterator()
+    self.maximum = maximum
+    self.tooLarge = tooLarge
+  }
+  func next() async throws -> [UInt8]? {
+    guard let buffer = try await iterator.next() else { return nil }
+    count += buffer.readableBytes
+    guard count <= maximum else { throw tooLarge }
+    return Array(buffer.readableBytesView)
   }
 }
 

@@ -19,7 +19,7 @@ public struct CallResources: Sendable {
   }
 
   public var routes: [Route] {
-    [list, get, originate] + acts + [monitor, command, commandsOfCall, routing]
+    [list, get, originate] + acts + [monitor, command, commandsOfCall, routing] + loginRoutes
   }
 
   // MARK: Looking

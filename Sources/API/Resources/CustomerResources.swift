@@ -277,7 +277,7 @@ public struct CustomerResources: Sendable {
       else { throw Problem(.invalidInput, violations: [Violation(.parameter("value"), .format)]) }
       return try await database.act(call) { transaction, actor in
         let number = try known(call, transaction).customerNo
-        guard try transaction.removeContactPoint(address, of: number) else { throw Problem(.notFound) }
+        guard try transaction.removeContactPoint(address, of: number, at: call.now) else { throw Problem(.notFound) }
         try transaction.audit(
           "contact_point.remove", number, customer: number, before: address.json, by: actor, at: call.now)
         return .empty()

@@ -96,9 +96,15 @@ public struct DeskResources: Sendable {
     // Reserved and busy follow from offers and calls; nobody sets them.
     let words = [Agent.State.offline, .ready, .notReady, .wrapUp].map(\.rawValue)
     return Route(
-      "setAgentState", .put, "/v1/agents/{agent}/state", summary: "An agent's state, with its reason", tag: "desk",
+      "setAgentState", .put, "/v1/agents/{agent}/state",
+      summary:
+        "An agent's state, with its reason; his telephone's switch is told. While he is busy it holds afterwards",
+      tag: "desk",
       access: .roles(.agent, .supervisor), parameters: [Self.agent],
-      body: .init(.input(.required("state", .word(words)), .optional("reason", .nullable(.string(maximum: 200))))),
+      body: .init(
+        .input(
+          .required("state", .word(words)), .optional("reason", .nullable(.string(maximum: 200))),
+          .optional("at_once", .boolean, "Although he is busy"))),
       answers: [.json(Agent.schema, "The agent as he is now")]
     ) { call in
       let id: AgentID = try call.path("agent")
@@ -108,8 +114,9 @@ public struct DeskResources: Sendable {
         try Scope(call, transaction).requireAccess(to: id)
         guard let before = try transaction.agent(id) else { throw Problem(.notFound) }
         try call.condition.require(before.version)
-        let after = try transaction.setState(state, of: id, reason: reason, actor: actor, at: call.now)
-          .settled(version: \.version)
+        let after = try transaction.say(
+          state, of: id, reason: reason, atOnce: call.body["at_once"]?.bool == true, actor: actor, at: call.now
+        ).settled(version: \.version)
         try transaction.audit(
           "agent.set_state", id, reason: reason, before: before.json, after: after.json, by: actor, at: call.now)
         return .json(after.json, version: Int64(after.version))

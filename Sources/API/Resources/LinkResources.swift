@@ -1,5 +1,6 @@
 import Channels
 import ContactModel
+import Outbound
 import Store
 
 /// The six links between contacts, requests, activities and opportunities, and groups of customers.
@@ -134,6 +135,14 @@ extension RecordResources {
       let criterion = call.body["criterion"]?.string
       if kind != .entity, criterion == nil {
         throw Problem(.invalidInput, violations: [Violation(.body(pointer: "#/criterion"), .required)])
+      }
+      if kind != .entity, let criterion {
+        do {
+          _ = try Criterion(criterion)
+        } catch let fault as CriterionFault {
+          let words = fault.words(in: call.language == .chinese ? .zh : .en)
+          throw Problem(.invalidInput, violations: [Violation(.body(pointer: "#/criterion"), .format, expected: words)])
+        }
       }
       let group = CustomerGroup(
         code: code, kind: kind, nameZh: call.body["name_zh"]?.string ?? "", nameEn: call.body["name_en"]?.string ?? "",

@@ -37,7 +37,10 @@ extension Agent {
     [
       "agent_id": .text(id), "name": .string(name), "department": .optional(department), "device": .optional(device),
       "queues": .array(queues.map { .text($0) }), "state": .string(state.rawValue),
-      "state_reason": .optional(stateReason), "state_since": .time(stateSince), "version": .count(version),
+      "state_reason": .optional(stateReason), "state_since": .time(stateSince),
+      "next_state": .optional(nextState?.rawValue), "next_reason": .optional(nextReason),
+      "wrap_up_until": .optional(wrapUpUntil), "logged_in_at": .optional(loggedInAt),
+      "login_queues": .array(loginQueues.map { .text($0) }), "version": .count(version),
     ]
   }
   static let schema = Schema.named(
@@ -47,6 +50,11 @@ extension Agent {
       .required("device", .nullable(.string()), "Telephone, for example PJSIP/1001"),
       .required("queues", .array(.string())), .required("state", .word(State.allCases.map(\.rawValue))),
       .required("state_reason", .nullable(.string())), .required("state_since", .time),
+      .required("next_state", .nullable(.string()), "What he asked for while busy; holds after the call"),
+      .required("next_reason", .nullable(.string())),
+      .required("wrap_up_until", .nullable(.time), "The end of his work after a call"),
+      .required("logged_in_at", .nullable(.time)),
+      .required("login_queues", .array(.string()), "Those of his queues in which he takes calls"),
       .required("version", .integer(minimum: 1))))
 }
 

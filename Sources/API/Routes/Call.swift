@@ -11,6 +11,8 @@ public struct Call: Sendable {
   public var parameters: [String: JSONValue]
   /// Of its schema; `null` if the operation takes none.
   public var body: JSONValue
+  /// Of operations that take a file.
+  public var upload: UploadedFile?
   public var idempotency: IdempotencyKey?
   public var condition: EntityTag.Condition?
   /// The If-None-Match field, for a 304.
@@ -33,6 +35,14 @@ public struct Call: Sendable {
     guard let principal else { throw Problem(.unauthenticated) }
     return principal
   }
+}
+
+/// A file as it comes in. Read once, by one task.
+public struct UploadedFile: Sendable {
+  /// One of the operation's.
+  public var mediaType: String
+  /// Throws `too-large` beyond the operation's limit.
+  public var pieces: AsyncThrowingStream<[UInt8], any Error>
 }
 
 /// What makes a repeated POST the same POST.

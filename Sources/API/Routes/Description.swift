@@ -107,6 +107,12 @@ public struct Description: Sendable {
     if let body = route.body {
       operation["requestBody"] = ["required": true, "content": ["application/json": ["schema": body.schema.json]]]
     }
+    if let upload = route.upload {
+      let content = upload.mediaTypes.map {
+        JSONObject.Member(name: $0, value: ["schema": ["type": "string", "format": "binary"]])
+      }
+      operation["requestBody"] = ["required": true, "content": .object(JSONObject(content))]
+    }
     operation["responses"] = responses(of: route)
     return .object(operation)
   }

@@ -15,6 +15,8 @@ public struct Route: Sendable {
   public var access: Access
   public var parameters: [Parameter]
   public var body: Body?
+  /// A file as the body instead of JSON: given to the handler as it comes.
+  public var upload: Upload?
   public var answers: [Answer]
   /// An Idempotency-Key is demanded (400 without): each POST that creates or sends. Every POST takes one.
   public var needsIdempotencyKey: Bool
@@ -26,7 +28,8 @@ public struct Route: Sendable {
 
   public init(
     _ operationID: String, _ method: Method, _ path: String, summary: String, tag: String, access: Access,
-    parameters: [Parameter] = [], body: Body? = nil, answers: [Answer], needsIdempotencyKey: Bool = false,
+    parameters: [Parameter] = [], body: Body? = nil, upload: Upload? = nil, answers: [Answer],
+    needsIdempotencyKey: Bool = false,
     needsCondition: Bool = false, deprecatedSince: Int64? = nil,
     handle: @escaping @Sendable (Call) async throws -> Reply
   ) {
@@ -38,6 +41,7 @@ public struct Route: Sendable {
     self.access = access
     self.parameters = parameters
     self.body = body
+    self.upload = upload
     self.answers = answers
     self.needsIdempotencyKey = needsIdempotencyKey
     self.needsCondition = needsCondition
@@ -78,6 +82,15 @@ public struct Route: Sendable {
     }
   }
 
+  public struct Upload: Sendable, Hashable {
+    public var mediaTypes: [String]
+    public var maximumBytes: Int
+    public init(_ mediaTypes: [String], maximumBytes: Int) {
+      self.mediaTypes = mediaTypes
+      self.maximumBytes = maximumBytes
+    }
+  }
+
   public struct Answer: Sendable, Hashable {
     public enum Content: Sendable, Hashable {
       case empty
@@ -108,7 +121,7 @@ extension Route {
     if access != .open { statuses.formUnion([401, 403]) }
     // A path without parameters is always there.
     if parameters.contains(where: { $0.place == .path }) { statuses.insert(404) }
-    if body != nil { statuses.formUnion([408, 413, 415]) }
+    if body != nil || upload != nil { statuses.formUnion([408, 413, 415]) }
     if method != .get { statuses.insert(409) }
     if method == .put || method == .patch { statuses.insert(412) }
     if needsCondition { statuses.formUnion([412, 428]) }

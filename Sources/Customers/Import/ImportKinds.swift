@@ -3,38 +3,38 @@ import ContactModel
 import Store
 
 /// The fields of one row, read into the bank's values; what cannot be read is the row's fault.
-struct ImportFields {
+public struct ImportFields: Sendable {
   private let values: [String: String]
   init(_ values: [String: String]) { self.values = values.mapValues(\.trimmingBlanks) }
 
-  func text(_ column: String) -> String? { values[column].flatMap { $0.isEmpty ? nil : $0 } }
-  func required(_ column: String, maximum: Int = 200) throws -> String {
+  public func text(_ column: String) -> String? { values[column].flatMap { $0.isEmpty ? nil : $0 } }
+  public func required(_ column: String, maximum: Int = 200) throws -> String {
     guard let text = text(column) else { throw ImportFault(.missingValue, column) }
     guard text.count <= maximum, !text.utf8.contains(0) else { throw ImportFault(.badValue, column) }
     return text
   }
-  func parsed<Value: LosslessStringConvertible>(_ column: String) throws -> Value? {
+  public func parsed<Value: LosslessStringConvertible>(_ column: String) throws -> Value? {
     guard let text = text(column) else { return nil }
     guard let value = Value(text) else { throw ImportFault(.badValue, column) }
     return value
   }
-  func word<E: RawRepresentable<String>>(_ column: String) throws -> E? {
+  public func word<E: RawRepresentable<String>>(_ column: String) throws -> E? {
     guard let text = text(column) else { return nil }
     guard let value = E(rawValue: text.lowercased()) else { throw ImportFault(.badValue, column) }
     return value
   }
-  func needed<Value: LosslessStringConvertible>(_ column: String) throws -> Value {
+  public func needed<Value: LosslessStringConvertible>(_ column: String) throws -> Value {
     guard let value: Value = try parsed(column) else { throw ImportFault(.missingValue, column) }
     return value
   }
   /// RFC 3339, or a day.
-  func time(_ column: String) throws -> Timestamp? {
+  public func time(_ column: String) throws -> Timestamp? {
     guard let text = text(column) else { return nil }
     guard let time = Timestamp(text) ?? Timestamp("\(text)T00:00:00Z") else { throw ImportFault(.badValue, column) }
     return time
   }
   /// Several values, `;` or `|` between them.
-  func list(_ column: String) -> [String] {
+  public func list(_ column: String) -> [String] {
     (text(column) ?? "").split(whereSeparator: { $0 == ";" || $0 == "|" }).map { String($0).trimmingBlanks }
       .filter { !$0.isEmpty }
   }
@@ -55,6 +55,7 @@ extension Importer.Kind {
     case .contactPoints: ["customer_no", "kind", "value"]
     case .groups: ["code", "customer_no"]
     case .relations: ["customer_no", "customer_no_r", "relation"]
+    case .preferences: ["customer_no", "channel", "purpose", "verdict", "evidence_reference"]
     }
   }
 
@@ -65,15 +66,20 @@ extension Importer.Kind {
   }
 
   /// Brings one row in; true if it added something.
-  func apply(_ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor, _ time: Timestamp) throws -> Bool
-  {
+  func apply(
+    _ fields: ImportFields, _ transaction: WriteTransaction, _ order: Importer.Order,
+    _ time: Timestamp
+  ) throws -> Bool {
+    let actor = order.actor
     let isNew: Bool
     let customer: CustomerNumber = try fields.needed("customer_no")
-    if self != .customers, try transaction.customer(customer) == nil {
+    let known = try transaction.customer(customer)
+    if self != .customers, known == nil { throw ImportFault(.unknownReference, "customer_no") }
+    if let departments = order.departments, let department = known?.department, !departments.contains(department) {
       throw ImportFault(.unknownReference, "customer_no")
     }
     switch self {
-    case .customers: isNew = try applyCustomer(customer, fields, transaction, actor, time)
+    case .customers: isNew = try applyCustomer(customer, fields, transaction, order, time)
     case .accounts:
       guard let account = NormalForm.number(try fields.required("account_no", maximum: 64)) else {
         throw ImportFault(.badValue, "account_no")
@@ -112,6 +118,7 @@ extension Importer.Kind {
         $0.other == other && $0.relation == relation.relation
       }
       try transaction.upsert(relation)
+    case .preferences: isNew = try applyPreference(customer, fields, transaction, actor, time)
     }
     try transaction.audit(
       AuditEntry(
@@ -120,13 +127,58 @@ extension Importer.Kind {
     return isNew
   }
 
+  /// What another system of the bank knows a customer to have said. An import's word is the weakest: it can refuse, but
+  /// takes back nothing he said to an agent or himself. The same row again adds nothing.
+  private func applyPreference(
+    _ customer: CustomerNumber, _ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor,
+    _ time: Timestamp
+  ) throws -> Bool {
+    func name(_ column: String) throws -> String? {
+      let text = try fields.required(column, maximum: 64)
+      if text == "*" { return nil }
+      guard text.utf8.allSatisfy({ (0x61...0x7a).contains($0) || $0 == 0x5f || (0x30...0x39).contains($0) }) else {
+        throw ImportFault(.badValue, column)
+      }
+      return text
+    }
+    guard let verdict: ChannelPreference.Verdict = try fields.word("verdict") else {
+      throw ImportFault(.missingValue, "verdict")
+    }
+    let rank: Int = try fields.parsed("rank") ?? 1
+    guard (1...9).contains(rank) else { throw ImportFault(.badValue, "rank") }
+    let since = try fields.time("effective_at") ?? time
+    guard since <= time else { throw ImportFault(.badValue, "effective_at") }
+    let until = try fields.time("valid_until")
+    if let until, until <= since { throw ImportFault(.badValue, "valid_until") }
+    let preference = ChannelPreference(
+      channel: try name("channel").map(OutboundChannel.init(rawValue:)),
+      purpose: try name("purpose").map(Purpose.init(rawValue:)), verdict: verdict, rank: rank, effectiveAt: since,
+      validUntil: until, source: .import)
+    let reference = try fields.required("evidence_reference", maximum: 500)
+    let isKnown = try transaction.preferenceRecords(of: customer).contains {
+      $0.preference == preference && $0.evidence.reference == reference
+    }
+    if isKnown { return false }
+    let evidence = ConsentEvidence(
+      id: EvidenceID(at: time), kind: try fields.word("evidence_kind") ?? .paper, reference: reference,
+      capturedAt: since,
+      capturedBy: actor.label)
+    try transaction.record(
+      preference, id: PreferenceID(at: time), of: customer, evidence: evidence,
+      policyVersion: fields.text("policy_version") ?? "import", actor: actor, at: time)
+    return true
+  }
+
   private func applyCustomer(
-    _ number: CustomerNumber, _ fields: ImportFields, _ transaction: WriteTransaction, _ actor: Actor, _ time: Timestamp
+    _ number: CustomerNumber, _ fields: ImportFields, _ transaction: WriteTransaction, _ order: Importer.Order,
+    _ time: Timestamp
   ) throws -> Bool {
     let type: Code = try fields.needed("type")
     guard try transaction.hasCustomerType(type) else { throw ImportFault(.unknownReference, "type") }
     let department: Code? = try fields.parsed("department")
-    if let department, try !transaction.hasDepartment(department) { throw ImportFault(.unknownReference, "department") }
+    if let department, try order.departments?.contains(department) == false || !transaction.hasDepartment(department) {
+      throw ImportFault(.unknownReference, "department")
+    }
     let manager: AgentID? = try fields.parsed("manager")
     if let manager, try transaction.agent(manager) == nil { throw ImportFault(.unknownReference, "manager") }
     let level: Int = try fields.parsed("level") ?? 5
@@ -140,6 +192,6 @@ extension Importer.Kind {
       customer: customer, identityNo: fields.text("identity_no").flatMap { NormalForm.number($0) }, birthDate: birth,
       contactPoints: try fields.addresses("phone", .phone) + fields.addresses("email", .email)
         + fields.addresses("fax", .fax), accounts: fields.list("account").compactMap { NormalForm.number($0) })
-    return try transaction.upsert(record, nameFolded: NormalForm.name(name), source: actor.label, at: time)
+    return try transaction.upsert(record, nameFolded: NormalForm.name(name), source: order.actor.label, at: time)
   }
 }

@@ -45,108 +45,164 @@ public struct ImportReport: Sendable, Hashable {
 
 /// Brings files of the bank's systems into the store: customers, accounts, contact points, members of groups, relations.
 ///
-/// Every row has its verdict; rows go in fifties through the bulk lane, so that a screen pop waits for one such batch at
-/// most. How far a file has come is kept in the transaction of its rows, under the digest of its content: the same file
-/// again goes on where it stopped. A rehearsal does everything and takes it back.
+/// Every row has its verdict. Rows go through the bulk lane, as many in one transaction as there is time for: it is cut
+/// short as soon as a live write waits, so that a screen pop waits for some rows and a commit at most. How far a file has
+/// come is kept in the transaction of its rows, under the digest of its content: the same file again goes on where it
+/// stopped. A rehearsal does everything and takes it back.
 /// Source: DOMAIN "data-interface platform".
 public struct Importer: Sendable {
   public enum Kind: String, Sendable, Hashable, CaseIterable {
     case customers, accounts
     case contactPoints = "contact-points"
-    case groups, relations
+    case groups, relations, preferences
   }
-  public static let batch = 50
+  /// Rows of one transaction at most, and the fewest before it gives way to live writes.
+  static let batch = 1_000
+  static let leastBatch = 20
   public static let maximumRefusals = 10_000
 
   let database: Database
   let now: @Sendable () -> Timestamp
+
   public init(database: Database, now: @escaping @Sendable () -> Timestamp) {
     self.database = database
     self.now = now
   }
 
-  /// - Parameter isJSONLines: else CSV with a header.
-  /// - Parameter mapping: column of the file → field of the kind.
-  /// - Parameter progress: called after each batch with the rows done so far.
+  /// What is to be done with one file.
+  public struct Order: Sendable {
+    public var kind: Kind
+    /// Else CSV with a header.
+    public var isJSONLines: Bool
+    /// Column of the file → field of the kind.
+    public var mapping: [String: String]
+    public var isRehearsal: Bool
+    public var actor: Actor
+    /// Customers of other departments are refused as unknown; nil: none are.
+    public var departments: Set<Code>?
+    public init(
+      kind: Kind, isJSONLines: Bool, mapping: [String: String] = [:], isRehearsal: Bool, actor: Actor,
+      departments: Set<Code>? = nil
+    ) {
+      self.kind = kind
+      self.isJSONLines = isJSONLines
+      self.mapping = mapping
+      self.isRehearsal = isRehearsal
+      self.actor = actor
+      self.departments = departments
+    }
+  }
+
+  /// What one transaction did, told within it: kept there, it holds exactly when its rows do.
+  public struct Step: Sendable {
+    public var report: ImportReport
+    public var refusals: [ImportReport.Refusal]
+    public var bytesRead: Int
+  }
+
+  /// A small file held in memory.
   public func run(
     _ kind: Kind, _ bytes: [UInt8], isJSONLines: Bool, mapping: [String: String] = [:], isRehearsal: Bool,
-    by actor: Actor,
-    progress: @Sendable (Int) -> Void = { _ in }
+    by actor: Actor
   ) async throws -> ImportReport {
-    let digest = SHA256.hash(data: bytes).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    let text: [UInt8]
-    do { text = try ImportText.utf8(bytes) } catch { throw ImportFault(.notText) }
-    var reader = TableReader(text, format: isJSONLines ? .jsonl : .csv, mapping: mapping)
+    try await run(
+      Order(kind: kind, isJSONLines: isJSONLines, mapping: mapping, isRehearsal: isRehearsal, actor: actor),
+      of: ImportSource(bytes))
+  }
+
+  /// - Parameter note: called in each transaction with what it did; in a rehearsal in a transaction after it.
+  public func run(
+    _ order: Order, of source: ImportSource,
+    note: @escaping @Sendable (WriteTransaction, Step) throws -> Void = { _, _ in }
+  ) async throws -> ImportReport {
+    let kind = order.kind
+    var reader = try TableReader(source, format: order.isJSONLines ? .jsonl : .csv, mapping: order.mapping)
     if let header = reader.header {
       for column in kind.requiredColumns where !header.contains(column) { throw ImportFault(.missingColumn, column) }
     }
     var report = ImportReport()
-    report.isRehearsal = isRehearsal
-    if !isRehearsal,
-      let known = try await database.read(.live, { try $0.importProgress(kind: kind.rawValue, digest: digest) })
+    report.isRehearsal = order.isRehearsal
+    if !order.isRehearsal,
+      let known = try await database.read(.live, { try $0.importProgress(kind: kind.rawValue, digest: source.digest) })
     {
       report.progress = known
       report.resumedAfter = known.rowsRead
-      if known.finishedAt != nil { return report }
+      if known.finishedAt != nil {
+        let step = Step(report: report, refusals: [], bytesRead: source.size)
+        try await database.write(.bulk) { try note($0, step) }
+        return report
+      }
     }
-    var seen = Set<String>()
+    // By hash: ten million keys as texts would not fit where their hashes do. Two alike in 10⁷ are one chance in 10⁵.
+    var seen = Set<Int>()
     var rows: [TableRow] = []
     var isOver = false
-    while !isOver {
-      if let row = reader.next() {
-        let key = kind.key(of: row)
-        let isFirst = key.map { seen.insert($0).inserted } ?? true
+    while !isOver || !rows.isEmpty {
+      while !isOver, rows.count < Self.batch {
+        guard let row = try reader.next() else {
+          isOver = true
+          break
+        }
+        let isFirst = kind.key(of: row).map { seen.insert($0.hashValue).inserted } ?? true
         if row.number <= report.resumedAfter { continue }
         rows.append(
           isFirst ? row : TableRow(number: row.number, values: .fault(.init(.duplicate, kind.requiredColumns[0]))))
-      } else {
-        isOver = true
       }
-      guard rows.count == Self.batch || isOver else { continue }
       try Task.checkCancellation()
-      report = try await write(rows, kind, digest, report, isLast: isOver, actor)
-      progress(report.progress.rowsRead)
-      rows = []
+      let (before, bytesRead) = (report.progress.rowsRead, isOver ? source.size : min(reader.bytesRead, source.size))
+      report = try await write(rows, order, source.digest, report, isLast: isOver, bytesRead, note)
+      rows.removeFirst(report.progress.rowsRead - before)
+      if isOver, rows.isEmpty { break }
     }
     return report
   }
 
-  /// Carries the report out of a transaction that is taken back.
-  private struct Rehearsed: Error { var report: ImportReport }
+  /// Carries the step out of a transaction that is taken back.
+  private struct Rehearsed: Error { var step: Step }
 
+  /// Writes the first of these rows, as many as there is time for.
   private func write(
-    _ rows: [TableRow], _ kind: Kind, _ digest: String, _ before: ImportReport, isLast: Bool, _ actor: Actor
+    _ rows: [TableRow], _ order: Order, _ digest: String, _ before: ImportReport, isLast: Bool, _ bytesRead: Int,
+    _ note: @escaping @Sendable (WriteTransaction, Step) throws -> Void
   ) async throws -> ImportReport {
     let time = now()
+    let kind = order.kind
     do {
       return try await database.write(.bulk) { transaction in
-        var report = before
+        var step = Step(report: before, refusals: [], bytesRead: bytesRead)
+        var done = 0
         for row in rows {
-          report.progress.rowsRead += 1
+          if done >= Self.leastBatch, done % 4 == 0, database.waitingWrites.live > 0 { break }
+          done += 1
+          step.report.progress.rowsRead += 1
           do {
             guard case .values(let values) = row.values else {
               if case .fault(let fault) = row.values { throw fault }
               continue
             }
             let isNew = try transaction.savepoint {
-              try kind.apply(ImportFields(values), transaction, actor, time)
+              try kind.apply(ImportFields(values), transaction, order, time)
             }
-            if isNew { report.progress.added += 1 } else { report.progress.changed += 1 }
+            if isNew { step.report.progress.added += 1 } else { step.report.progress.changed += 1 }
           } catch let fault as ImportFault {
-            report.progress.refused += 1
-            if report.refusals.count < Self.maximumRefusals {
-              report.refusals.append(.init(row: row.number, fault: fault))
+            step.report.progress.refused += 1
+            let refusal = ImportReport.Refusal(row: row.number, fault: fault)
+            if step.report.refusals.count < Self.maximumRefusals {
+              step.report.refusals.append(refusal)
+              step.refusals.append(refusal)
             }
           }
         }
-        if isLast { report.progress.finishedAt = time }
-        if report.isRehearsal { throw Rehearsed(report: report) }
+        if isLast, done == rows.count { step.report.progress.finishedAt = time }
+        if order.isRehearsal { throw Rehearsed(step: step) }
         try transaction.noteImport(
-          kind: kind.rawValue, digest: digest, report.progress, author: actor.label, at: time)
-        return report
+          kind: kind.rawValue, digest: digest, step.report.progress, author: order.actor.label, at: time)
+        try note(transaction, step)
+        return step.report
       }
     } catch let rehearsed as Rehearsed {
-      return rehearsed.report
+      try await database.write(.bulk) { try note($0, rehearsed.step) }
+      return rehearsed.step.report
     }
   }
 }

@@ -23,23 +23,29 @@ struct TableReader {
   enum Format: String, Sendable, CaseIterable { case csv, jsonl }
   static let maximumRecord = 65_536
 
-  private let bytes: [UInt8]
+  private var source: ImportSource.Texts
   private let format: Format
+  /// What was read of the source and not yet used lies from `index` on.
+  private var window: [UInt8] = []
   private var index = 0
+  private var isOver = false
   private var number = 0
   private var columns: [String] = []
   private var separator = UInt8(ascii: ",")
+  /// How much of the text is behind.
+  private(set) var bytesRead = 0
 
   /// `mapping`: column of the file → field; columns that are not in it keep their name.
-  init(_ bytes: [UInt8], format: Format, mapping: [String: String]) {
-    self.bytes = bytes
+  init(_ source: ImportSource, format: Format, mapping: [String: String]) throws {
+    self.source = try source.texts()
     self.format = format
     guard format == .csv else { return }
-    let head = bytes.prefix { $0 != 0x0a }
+    while window.firstIndex(of: 0x0a) == nil, window.count <= Self.maximumRecord, try fill() {}
+    let head = window.prefix { $0 != 0x0a }
     for candidate in [UInt8(ascii: ";"), 0x09] where !head.contains(UInt8(ascii: ",")) && head.contains(candidate) {
       separator = candidate
     }
-    if case .fields(let names) = record() {
+    if case .fields(let names) = try record() {
       columns = names.map { name in
         let plain = name.trimmingBlanks
         return mapping[plain] ?? plain.lowercased()
@@ -50,11 +56,38 @@ struct TableReader {
   /// Of CSV: the header's fields, mapped.
   var header: [String]? { format == .csv ? columns : nil }
 
-  mutating func next() -> TableRow? {
-    while index < bytes.count {
+  /// Reads more of the source; false at its end.
+  private mutating func fill() throws -> Bool {
+    guard !isOver, let piece = try source.next() else {
+      isOver = true
+      return false
+    }
+    window += piece
+    return true
+  }
+
+  /// Gives up what is behind: only between two records.
+  private mutating func compact() {
+    guard index >= ImportSource.pieceBytes else { return }
+    window.removeFirst(index)
+    index = 0
+  }
+
+  private mutating func byte() throws -> UInt8? {
+    if index == window.count, try !fill() { return nil }
+    defer { index += 1 }
+    return window[index]
+  }
+
+  mutating func next() throws -> TableRow? {
+    while true {
+      compact()
+      if index == window.count, try !fill() { return nil }
+      let start = index
+      defer { bytesRead += index - start }
       switch format {
       case .csv:
-        switch record() {
+        switch try record() {
         case .fields(let fields):
           if fields.count == 1, fields[0].isEmpty { continue }
           number += 1
@@ -69,43 +102,67 @@ struct TableReader {
           return TableRow(number: number, values: .fault(fault))
         }
       case .jsonl:
-        let end = bytes[index...].firstIndex(of: 0x0a) ?? bytes.count
-        let line = bytes[index..<end]
-        index = end + 1
-        if line.allSatisfy({ $0 == 0x20 || $0 == 0x0d || $0 == 0x09 }) { continue }
-        number += 1
-        guard line.count <= Self.maximumRecord else {
-          return TableRow(number: number, values: .fault(.init(.tooLong, "> \(Self.maximumRecord)")))
+        switch try line() {
+        case .fields(let fields):
+          let line = Array(fields[0].utf8)
+          if line.allSatisfy({ $0 == 0x20 || $0 == 0x0d || $0 == 0x09 }) { continue }
+          number += 1
+          return TableRow(number: number, values: Self.object(line[...]))
+        case .fault(let fault):
+          number += 1
+          return TableRow(number: number, values: .fault(fault))
         }
-        return TableRow(number: number, values: Self.object(line))
       }
     }
-    return nil
   }
 
   private enum Record { case fields([String]), fault(ImportFault) }
 
-  /// Gives up the record that began at `start` and goes on at the next line.
-  private mutating func skip(from start: Int, _ fault: ImportFault) -> Record {
-    index = (bytes[start...].firstIndex(of: 0x0a) ?? bytes.count - 1) + 1
-    return .fault(fault)
+  /// Gives up the record that began at `start` and goes on at the next line, however far that is.
+  private mutating func skip(from start: Int, _ fault: ImportFault) throws -> Record {
+    index = start
+    while true {
+      if let end = window[index...].firstIndex(of: 0x0a) {
+        index = end + 1
+        return .fault(fault)
+      }
+      bytesRead += window.count - start
+      window.removeAll(keepingCapacity: true)
+      index = 0
+      if try !fill() { return .fault(fault) }
+    }
   }
 
-  private mutating func record() -> Record {
+  private mutating func line() throws -> Record {
+    let start = index
+    while true {
+      if let end = window[index...].firstIndex(of: 0x0a) {
+        index = end + 1
+        guard end - start <= Self.maximumRecord else { return .fault(.init(.tooLong, "> \(Self.maximumRecord)")) }
+        return .fields([String(decoding: window[start..<end], as: UTF8.self)])
+      }
+      index = window.count
+      if index - start > Self.maximumRecord {
+        return try skip(from: start, .init(.tooLong, "> \(Self.maximumRecord)"))
+      }
+      if try !fill() { return .fields([String(decoding: window[start...], as: UTF8.self)]) }
+    }
+  }
+
+  private mutating func record() throws -> Record {
     let start = index
     var fields: [String] = []
     var field: [UInt8] = []
     var isQuoted = false
     var wasQuoted = false
-    while index < bytes.count {
-      let byte = bytes[index]
-      index += 1
+    while let byte = try byte() {
       if index - start > Self.maximumRecord {
-        return skip(from: start, .init(.tooLong, "> \(Self.maximumRecord)"))
+        return try skip(from: start, .init(.tooLong, "> \(Self.maximumRecord)"))
       }
       if isQuoted {
         if byte == 0x22 {
-          if index < bytes.count, bytes[index] == 0x22 {
+          if index == window.count { _ = try fill() }
+          if index < window.count, window[index] == 0x22 {
             field.append(0x22)
             index += 1
           } else {
@@ -119,7 +176,7 @@ struct TableReader {
         wasQuoted = true
       } else if byte == separator {
         fields.append(String(decoding: field, as: UTF8.self))
-        field = []
+        field.removeAll(keepingCapacity: true)
         wasQuoted = false
       } else if byte == 0x0a {
         if field.last == 0x0d { field.removeLast() }
@@ -129,7 +186,7 @@ struct TableReader {
         field.append(byte)
       }
     }
-    if isQuoted { return skip(from: start, .init(.openQuote)) }
+    if isQuoted { return try skip(from: start, .init(.openQuote)) }
     fields.append(String(decoding: field, as: UTF8.self))
     return .fields(fields)
   }

@@ -70,6 +70,7 @@ private func decideWithoutChannel(
   if facts.isDeceased { return refuse(.customerBlocked) }
   if facts.legalStop.covers(request.purpose) { return refuse(.legalStop) }
   if facts.killSwitch, !rules.isCritical { return refuse(.killSwitch) }
+  if facts.campaignHasEnded { return refuse(.campaignEnded) }
   switch facts.duplicate {
   case nil: break
   case .sent: return refuse(.duplicateSent)

@@ -84,6 +84,8 @@ public struct Facts: Hashable, Sendable {
   public var isHeldOut = false
   public var householdAlreadyReached = false
   public var isPaused = false
+  /// Its campaign was cancelled.
+  public var campaignHasEnded = false
 
   public init() {}
 }

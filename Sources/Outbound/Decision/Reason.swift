@@ -18,6 +18,9 @@ public enum Reason: String, Hashable, Sendable, Codable, CaseIterable {
   case minorUseGuardian = "MINOR_USE_GUARDIAN"
   case holdout = "HOLDOUT"
   case householdDuplicate = "HOUSEHOLD_DUP"
+  /// Another customer of the campaign was reached at the only address there is.
+  case addressDuplicate = "ADDRESS_DUP"
+  case campaignEnded = "CAMPAIGN_ENDED"
   case deferPaused = "DEFER_PAUSED"
   // B. About one channel.
   case channelUnknown = "CH_UNKNOWN"

@@ -30,6 +30,9 @@ extension Reason {
     case .minorUseGuardian: ("客户未成年，请联系监护人", "the customer is a minor; his guardian is to be contacted")
     case .holdout: ("客户在对照组", "the customer is in the control group")
     case .householdDuplicate: ("同一家庭已有人收到", "somebody of the same household has had it")
+    case .addressDuplicate:
+      ("同一地址已联系过本活动的另一位客户", "another customer of the campaign was reached at the same address")
+    case .campaignEnded: ("活动已取消", "the campaign was cancelled")
     case .deferPaused: ("活动已暂停", "the campaign is paused")
     case .channelUnknown: ("渠道不存在", "there is no such channel")
     case .channelPolicy: ("此用途不使用该渠道", "this purpose does not use the channel")

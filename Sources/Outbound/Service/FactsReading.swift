@@ -68,8 +68,9 @@ extension Connection {
     for name in Set(names).sorted() {
       if let zone = around.zones.zone(named: name) { facts.zones.append(zone) } else { facts.hasUnknownZone = true }
     }
+    if !flags.noProfiling, let number = job.customerNo { facts.learned = try learnedScores(of: number) }
     if let campaign = job.campaign, let number = job.customerNo {
-      try read(campaign, of: number, flags, into: &facts)
+      try read(campaign, of: number, flags, into: &facts, at: time)
     }
 
     var request = DecisionRequest(purpose: job.purpose, candidates: candidates)
@@ -84,21 +85,17 @@ extension Connection {
   }
 
   private func read(
-    _ campaign: CampaignID, of customer: CustomerNumber, _ flags: CustomerFlags, into facts: inout Facts
-  )
-    throws
-  {
+    _ campaign: CampaignID, of customer: CustomerNumber, _ flags: CustomerFlags, into facts: inout Facts,
+    at time: Timestamp
+  ) throws {
     guard let row = try first("SELECT state, group_code FROM campaign WHERE campaign_id = $1", [.id(campaign)]) else {
       return
     }
     facts.isPaused = try row.text("state") == "paused"
-    if let group = try row.textOrNil("group_code") {
-      facts.hasLeftGroup =
-        try first(
-          """
-          SELECT 1 AS found FROM customer_group g WHERE g.code = $1 AND g.group_type = 'entity' AND NOT EXISTS
-            (SELECT 1 FROM group_customer m WHERE m.group_code = g.code AND m.customer_no = $2)
-          """, [.text(group), .id(customer)]) != nil
+    facts.campaignHasEnded = try row.text("state") == "cancelled"
+    if let group: Code = try row.parsedOrNil("group_code") {
+      // Also a concept group at this moment: who meets its criterion no longer is not reached.
+      facts.hasLeftGroup = try !isMember(customer, of: group, at: time)
     }
     guard let household = flags.household else { return }
     facts.householdAlreadyReached =
@@ -124,7 +121,10 @@ extension Connection {
     return [(to, try state?.word("state") ?? .ok, false, [])]
   }
 
-  private func contactPointsWithZones(of customer: CustomerNumber) throws -> [Point] {
+  /// Where a customer is reached, in the order of choice.
+  func contactPointsWithZones(
+    of customer: CustomerNumber
+  ) throws -> [(address: Address, state: ContactPoint.State, isVerified: Bool, zones: [String])] {
     try query(
       """
       SELECT h.kind, h.canonical, h.raw, h.verified_at, h.zones, p.state

@@ -7,4 +7,5 @@ public let migrations: [Migration] = [
   Migration(6, "departments, import jobs", migrationDepartments),
   Migration(7, "calls", migrationCalls),
   Migration(8, "call commands and agents' logins", migrationCallControl),
+  Migration(9, "campaigns", migrationCampaigns),
 ]

@@ -67,9 +67,34 @@ struct AdminClient: Sendable {
     }
   }
 
+  /// Sends a file as it is, piece by piece; `report` hears how much of it is on its way.
+  func upload(
+    _ path: String, file: String, mediaType: String, query: [String: String?],
+    report: @escaping @Sendable (_ sent: Int, _ size: Int) -> Void
+  ) async throws -> JSONTree {
+    let handle: FileHandle
+    let size: Int
+    do {
+      handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: file))
+      size = Int(try handle.seekToEnd())
+      try handle.seek(toOffset: 0)
+    } catch {
+      throw DaemonError.data("cannot read \(file)")
+    }
+    let pieces = FilePieces(handle: handle, size: size, report: report)
+    let response = try await execute(
+      .POST, path, body: nil, query: query,
+      headers: HTTPHeaders([("Accept", "application/json"), ("Content-Type", mediaType)]),
+      content: .stream(pieces, length: .known(Int64(size))), timeout: .hours(24))
+    let bytes = Array(try await response.body.collect(upTo: 1 << 20).readableBytesView)
+    guard (200..<300).contains(response.status.code) else { throw refusal(response.status, bytes) }
+    return try JSONTree(bytes)
+  }
+
   private func execute(
     _ method: HTTPMethod, _ path: String, body: JSONObjectText?, query: [String: String?],
-    headers: HTTPHeaders = HTTPHeaders([("Accept", "application/json")]), timeout: TimeAmount
+    headers: HTTPHeaders = HTTPHeaders([("Accept", "application/json")]),
+    content: HTTPClientRequest.Body? = nil, timeout: TimeAmount
   ) async throws -> HTTPClientResponse {
     let allowed = CharacterSet.alphanumerics
     let given = query.compactMap { key, value in
@@ -85,6 +110,7 @@ struct AdminClient: Sendable {
       request.headers.add(name: "Idempotency-Key", value: UUID().uuidString)
       request.body = .bytes(Array(body.text.utf8))
     }
+    if let content { request.body = content }
     // Asked first, because the client would try again until the time is out.
     guard isListening(socket) else {
       throw DaemonError.unavailable("no daemon listens at \(socket); is it running, and may you open its socket?")
@@ -121,6 +147,26 @@ private func isListening(_ path: String) -> Bool {
   return withUnsafePointer(to: &address) { pointer in
     pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) == 0 }
   }
+}
+
+/// A file as the pieces of a request's body.
+private struct FilePieces: AsyncSequence, Sendable {
+  typealias Element = ByteBuffer
+  let handle: FileHandle
+  let size: Int
+  let report: @Sendable (Int, Int) -> Void
+
+  struct AsyncIterator: AsyncIteratorProtocol {
+    let pieces: FilePieces
+    var sent = 0
+    mutating func next() async throws -> ByteBuffer? {
+      guard let data = try pieces.handle.read(upToCount: 1 << 18), !data.isEmpty else { return nil }
+      sent += data.count
+      pieces.report(sent, pieces.size)
+      return ByteBuffer(bytes: data)
+    }
+  }
+  func makeAsyncIterator() -> AsyncIterator { AsyncIterator(pieces: self) }
 }
 
 /// A JSON object ready to be sent.

@@ -185,7 +185,7 @@ struct Token: AsyncParsableCommand {
   }
 }
 
-private func storeURL(_ configuration: Configuration) throws -> StoreURL {
+func storeURL(_ configuration: Configuration) throws -> StoreURL {
   do {
     return try StoreURL(configuration.store.url)
   } catch {

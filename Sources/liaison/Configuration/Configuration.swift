@@ -12,6 +12,7 @@ struct Configuration: Sendable {
   /// Webhooks may reach addresses of the bank's own network.
   var webhooksMayBeInternal: Bool
   var intake: IntakeWiring
+  var preferences: PreferenceWiring
   /// Where the secret of reference numbers, submission tokens and cursors is; made there at the first start.
   var secretFile: String
   var parameterDirectory: String
@@ -44,6 +45,13 @@ struct Configuration: Sendable {
   struct LogWiring: Sendable {
     var level: String
     var format: String
+  }
+  struct PreferenceWiring: Sendable {
+    /// The public listener as customers reach it, without a slash at the end; nil: no links are sent.
+    var pageBase: String?
+    var bankNameZh: String
+    var bankNameEn: String
+    var linkDays: Int
   }
   struct IntakeWiring: Sendable {
     var lateAfter: Duration
@@ -89,6 +97,13 @@ struct Configuration: Sendable {
           lateAfter: reader.duration("late_after", default: .seconds(300)),
           lanes: reader.integer("lanes", default: 64, in: 1...1_024),
           automaticPerHour: reader.integer("automatic_per_hour", default: 20, in: 0...1_000_000))
+      },
+      preferences: root.section("preferences") { reader in
+        PreferenceWiring(
+          pageBase: reader.optionalString("page_base"),
+          bankNameZh: reader.string("bank_name_zh", default: "客户服务"),
+          bankNameEn: reader.string("bank_name_en", default: "Customer service"),
+          linkDays: reader.integer("link_days", default: 400, in: 1...4_000))
       },
       secretFile: root.string("secret_file"),
       parameterDirectory: root.string("parameters"),

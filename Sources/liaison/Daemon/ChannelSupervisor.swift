@@ -14,13 +14,16 @@ final class ChannelSupervisor: Service, CustomStringConvertible {
   private let logger: Logger
   private let now: @Sendable () -> Timestamp
   private let sleep: @Sendable (Duration) async throws -> Void
-  private let state = Mutex(State())
+  private let state = Shared()
+  private final class Shared: Sendable { let value = Mutex(State()) }
 
   private struct State {
     var isDraining = false
     var restarts = 0
     var lastFailure: String?
     var waitingUntil: Timestamp?
+    /// Since when it takes nothing new; nil: it works.
+    var pausedAt: Timestamp?
   }
 
   init(
@@ -28,7 +31,11 @@ final class ChannelSupervisor: Service, CustomStringConvertible {
     sleep: @escaping @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }, logger: Logger
   ) {
     self.adapter = adapter
-    self.accept = accept
+    self.accept = { [state] arrival in
+      // The peer keeps it and comes again: nothing is lost, nothing is taken.
+      if state.value.withLock({ $0.pausedAt != nil }) { return .busy(retryAfter: .seconds(30)) }
+      return await accept(arrival)
+    }
     self.now = now
     self.sleep = sleep
     var logger = logger
@@ -39,16 +46,27 @@ final class ChannelSupervisor: Service, CustomStringConvertible {
   var description: String { "channel \(adapter.channel.name)" }
 
   /// How often the adapter had to be started again.
-  var restarts: Int { state.withLock { $0.restarts } }
+  var restarts: Int { state.value.withLock { $0.restarts } }
 
   /// The adapter's own word, or that it is down and waiting to be started again.
   var health: Health {
     get async {
-      let waiting = state.withLock { state in state.waitingUntil.map { ($0, state.lastFailure) } }
+      let waiting = state.value.withLock { state in state.waitingUntil.map { ($0, state.lastFailure) } }
       if let (until, failure) = waiting {
         return Health(state: .down, since: now(), text: "\(failure ?? "failed"); next start at \(until)")
       }
-      return await adapter.health
+      let health = await adapter.health
+      guard let since = state.value.withLock({ $0.pausedAt }) else { return health }
+      return Health(
+        state: .degraded, since: since, text: "paused: takes nothing new", lastArrivalAt: health.lastArrivalAt)
+    }
+  }
+
+  /// Lets the channel take nothing new, or work again: what arrives while it is paused is answered busy, and stays with
+  /// the peer.
+  func setPaused(_ isPaused: Bool) {
+    state.value.withLock { state in
+      state.pausedAt = isPaused ? state.pausedAt ?? now() : nil
     }
   }
 
@@ -56,34 +74,34 @@ final class ChannelSupervisor: Service, CustomStringConvertible {
     try await withGracefulShutdownHandler {
       try await supervise()
     } onGracefulShutdown: {
-      self.state.withLock { $0.isDraining = true }
+      self.state.value.withLock { $0.isDraining = true }
       self.adapter.beginDrain()
     }
   }
 
   private func supervise() async throws {
     var wait = Duration.seconds(1)
-    while !Task.isCancelled, !state.withLock({ $0.isDraining }) {
+    while !Task.isCancelled, !state.value.withLock({ $0.isDraining }) {
       let started = now()
       do {
         try await adapter.run(accept: accept)
-        if state.withLock({ $0.isDraining }) || Task.isCancelled { return }
+        if state.value.withLock({ $0.isDraining }) || Task.isCancelled { return }
         logger.warning("The channel ended by itself and is started again.")
-        state.withLock { $0.lastFailure = "ended by itself" }
+        state.value.withLock { $0.lastFailure = "ended by itself" }
       } catch is CancellationError {
         return
       } catch {
         logger.error("The channel failed and is started again.", metadata: ["fault.text": "\(error)"])
-        state.withLock { $0.lastFailure = "\(error)" }
+        state.value.withLock { $0.lastFailure = "\(error)" }
       }
       if now() - started > .seconds(60) { wait = .seconds(1) }
       let spread = Duration.microseconds(Int64(Double(wait.wholeMicroseconds) * Double.random(in: 0.8...1.2)))
-      state.withLock { state in
+      state.value.withLock { state in
         state.restarts += 1
         state.waitingUntil = now() + spread
       }
       do { try await sleep(spread) } catch { return }
-      state.withLock { $0.waitingUntil = nil }
+      state.value.withLock { $0.waitingUntil = nil }
       wait = min(wait * 2, .seconds(60))
     }
   }

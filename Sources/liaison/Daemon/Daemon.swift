@@ -82,15 +82,30 @@ struct Daemon {
     let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
     let commander = CallCommander(
       database: database, switches: channels.compactMap(\.callControl), now: now, logger: logger)
+    let wrapUps = WrapUpKeeper(
+      database: database, commander: commander, rules: { parameters.callRouting }, now: now, logger: logger)
     let accept: ChannelAdapter.Accept = { arrival in
       let acceptance = await intake.accept(arrival)
-      if case .call(let event) = arrival.payload { commander.note(event) }
+      switch arrival.payload {
+      case .call(let event):
+        commander.note(event)
+        wrapUps.note(event)
+      case .presence(let presence): wrapUps.note(presence)
+      case .message, .report, .unreadable: break
+      }
       crash?.pass(.beforeAnswer)
       return acceptance
     }
     let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
 
     let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
+
+    // What was paused stays so over a restart.
+    for supervisor in supervisors {
+      let channel = supervisor.adapter.channel
+      let word = try await database.read(.live) { try $0.cursor(named: "paused", of: channel) }
+      if word == "yes" { supervisor.setPaused(true) }
+    }
 
     let registry = OpenMetricsRegistry()
     MetricsSystem.bootstrap(registry)
@@ -103,7 +118,10 @@ struct Daemon {
     let webhooks = WebhookDispatcher(database: database, masks: access.masks, now: now, logger: logger)
     var routes = makeRoutes(
       registry: registry, database: database, bodies: bodies, hub: hub, tokens: tokens, intake: intake,
-      supervisors: supervisors)
+      supervisors: supervisors,
+      rereading: { [channels] channel, raw, to in
+        await channels.first { $0.adapter.channel == channel }?.reread?(raw, to)
+      })
     let cursors = CursorSigner(secret: secrets.key(for: "cursor"))
     routes += CustomerResources(database: database, cursors: cursors).routes
     routes += RecordResources(database: database, cursors: cursors).routes
@@ -112,7 +130,16 @@ struct Daemon {
         database: database, bodies: bodies, cursors: cursors, links: channels.flatMap(\.outbound),
         profile: { parameters.purposes }, templates: { parameters.templates }
       ).routes
-    routes += ImportResources(importer: Importer(database: database, now: now)).routes
+    let proactive = ProactiveRooms(
+      configuration.preferences, database: database, secrets: secrets, cursors: cursors, parameters: parameters,
+      channels: channels, now: now, logger: logger)
+    routes += proactive.routes
+    let importer = Importer(database: database, now: now)
+    let imports = try ImportRunner(
+      importer: importer, database: database, directory: configuration.store.bodyDirectory + "/imports", now: now,
+      logger: logger)
+    routes += ImportResources(importer: importer).routes
+    routes += ImportJobResources(database: database, runner: imports, cursors: cursors).routes
     routes += ContentResources(database: database, bodies: bodies).routes
     routes +=
       WebhookResources(
@@ -122,7 +149,7 @@ struct Daemon {
       SMSPreviewResources(
         channels: channels.compactMap { wired in wired.textCosts.map { (wired.adapter.channel.name, $0) } }
       ).routes
-    routes += CallResources(database: database, commander: commander, router: house.callRouter).routes
+    routes += CallResources(database: database, commander: commander, router: house.callRouter()).routes
     routes.append(Description.serving(version: liaisonVersion, routes: routes))
     let metrics = RequestMetrics(registry)
     let ready = ReadyGate(listeners: 3, now: now)
@@ -139,7 +166,7 @@ struct Daemon {
     let forms = try listener(
       "public", configuration.publicListener,
       site: Site(
-        mounts: channels.flatMap(\.publicMounts),
+        mounts: channels.flatMap(\.publicMounts) + proactive.publicMounts,
         limiter: configuration.publicListener.requestsPerMinute.map {
           RateLimiter(RateLimiter.Policy(quota: $0, window: .seconds(60)))
         }, metrics: metrics, logsRemoteAddress: false, clock: now), ready, onAnswered: whenAnswered)
@@ -163,7 +190,10 @@ struct Daemon {
       } onShutdown: {
         parameters.stop()
       },
-      hub, webhooks,
+      hub, webhooks, imports,
+      Running("search") {
+        await cancelWhenGracefulShutdown { await indexSearchBacklog(of: database, logger: logger) }
+      },
       Running("desk") {
         await desk.run()
       } onShutdown: {
@@ -173,6 +203,11 @@ struct Daemon {
         await commander.run()
       } onShutdown: {
         commander.beginDrain()
+      },
+      Running("wrap-ups") {
+        await wrapUps.run()
+      } onShutdown: {
+        wrapUps.beginDrain()
       },
       Running("intake") {
         await intake.run()
@@ -187,6 +222,7 @@ struct Daemon {
       } onShutdown: {
         dispatcher.beginDrain()
       })
+    services.append(proactive.service)
     services.append(
       Running("health") {
         await health.run()
@@ -247,7 +283,7 @@ struct Daemon {
 
   private func makeRoutes(
     registry: OpenMetricsRegistry, database: Database, bodies: BodyStore, hub: StreamHub, tokens: TokenLookup,
-    intake: Intake, supervisors: [ChannelSupervisor]
+    intake: Intake, supervisors: [ChannelSupervisor], rereading: @escaping Intake.Rereading
   ) -> [Route] {
     var routes = operationalRoutes(metrics: registry) {
       var checks: [Readiness.Check] = []
@@ -276,9 +312,17 @@ struct Daemon {
             for supervisor in supervisors { out.append((supervisor.adapter.channel, await supervisor.health)) }
             return out
           },
-          reprocess: { id, mended, actor in try await intake.reprocess(id, mended: mended, by: actor) },
+          reprocess: { id, mended, actor in
+            try await intake.reprocess(id, mended: mended, by: actor, rereading: rereading)
+          },
           apply: { documents, isRehearsal, actor in
             try await apply(documents, to: database, rehearsal: isRehearsal, by: actor, at: now())
+          },
+          steer: { channel, pause in
+            guard let supervisor = supervisors.first(where: { $0.adapter.channel == channel }) else { return false }
+            try await database.write { try $0.setCursor(pause ? "yes" : "no", named: "paused", of: channel, at: now()) }
+            supervisor.setPaused(pause)
+            return true
           }), startedAt: now(), version: liaisonVersion
       ).routes
     return routes

@@ -1,7 +1,5 @@
 import ContactModel
 import Demo
-import Foundation
-import Logging
 
 /// The demo's telephone exchange: a stand-in for an Asterisk that speaks its manager interface on the loopback, and
 /// customers who call: known ones who key their number, known ones who do not, and a stranger.
@@ -10,8 +8,21 @@ struct DemoExchange: DemoPeer {
   static let queue = Code("general")!
 
   private let port: Int
+  private let standIn: AsteriskStandIn
 
-  static func start() throws -> DemoExchange { DemoExchange(port: try freePort()) }
+  /// The exchange listens as long as the process lives: the daemon says goodbye to it first.
+  static func start() async throws -> DemoExchange {
+    let standIn = AsteriskStandIn(secret: secret)
+    let (ports, bound) = AsyncStream<Int>.makeStream()
+    Task {
+      defer { bound.finish() }
+      try await standIn.run { bound.yield($0) }
+    }
+    guard let port = await ports.first(where: { _ in true }) else {
+      throw DaemonError.unavailable("the demo's exchange cannot listen")
+    }
+    return DemoExchange(port: port, standIn: standIn)
+  }
 
   var environment: [String: String] { ["LIAISON_DEMO_SWITCH_SECRET": Self.secret] }
 
@@ -32,7 +43,7 @@ struct DemoExchange: DemoPeer {
   var hint: (name: String, text: String) { ("Telephone", "customers call through a switch on 127.0.0.1:\(port)") }
 
   func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {
-    let standIn = AsteriskStandIn(secret: Self.secret)
+    guard interval > 0 else { return }
     let callers =
       people.prefix(40).enumerated().map { index, person in
         StandInCalls.Customer(
@@ -43,32 +54,6 @@ struct DemoExchange: DemoPeer {
       switchboard: standIn, customers: callers,
       agents: DemoBank.agents.map { .init(device: $0.device, name: $0.name) }, queue: Self.queue.description,
       dialled: "+861095559", seed: UInt64(Date().timeIntervalSince1970))
-    await withTaskGroup(of: Void.self) { group in
-      group.addTask {
-        do {
-          try await standIn.run(port: port) { _ in }
-        } catch {
-          logger.error("The demo's exchange could not listen.", metadata: ["fault.text": "\(error)"])
-        }
-      }
-      if interval > 0 { group.addTask { await calls.run(every: .seconds(interval)) } }
-    }
-  }
-
-  /// A port of the loopback nobody listens on now.
-  private static func freePort() throws -> Int {
-    let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(socket) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let found = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
-      }
-    }
-    guard found else { throw DaemonError.unavailable("no free port for the demo's exchange") }
-    return Int(UInt16(bigEndian: address.sin_port))
+    await calls.run(every: .seconds(interval))
   }
 }

@@ -30,7 +30,9 @@ struct DemoFax: DemoPeer {
     """
   }
 
-  var hint: (name: String, text: String) { ("Fax", "\(FaxTraffic.number) through a HylaFAX on 127.0.0.1:\(server.port)") }
+  var hint: (name: String, text: String) {
+    ("Fax", "\(FaxTraffic.number) through a HylaFAX on 127.0.0.1:\(server.port)")
+  }
 
   /// Serves the line and, unless `interval` is 0, sends a customer's fax each ten of its seconds. Until cancelled.
   func run(people: [DemoBank.Person], every interval: Int, _ logger: Logger) async {

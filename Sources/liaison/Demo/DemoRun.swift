@@ -26,7 +26,7 @@ protocol DemoPeer: Sendable {
 
 /// Every stand-in of `serve --demo`.
 func startDemoPeers() async throws -> [any DemoPeer] {
-  [try await DemoSMS.start(), try DemoExchange.start(), try await DemoFax.start()]
+  [try await DemoExchange.start(), try DemoMail.start(), try await DemoSMS.start(), try await DemoFax.start()]
 }
 
 /// The wiring of `serve --demo`: everything under ./var/demo, on the loopback.
@@ -132,7 +132,8 @@ private func seed(
             contactPoints: [
               ContactPoint(address: Address(kind: .phone, canonical: person.phone, raw: person.phone)),
               ContactPoint(address: Address(kind: .email, canonical: person.email, raw: person.email)),
-            ], accounts: [person.account]),
+            ] + (person.fax.map { [ContactPoint(address: Address(kind: .fax, canonical: $0, raw: $0))] } ?? []),
+            accounts: [person.account]),
           nameFolded: NormalForm.name(person.customer.name), source: "demo", at: time)
       }
     }

@@ -37,10 +37,10 @@ struct House: Sendable {
 
 extension House {
   /// Answers dial plans by the rules in force.
-  var callRouter: CallRouter {
+  func callRouter(numbering: NumberPlan = NumberPlan()) -> CallRouter {
     CallRouter(
       database: database, rules: { [parameters] in parameters.callRouting },
-      normalForm: { AddressForm.address(.phone, $0) }, now: now, logger: logger)
+      normalForm: { numbering.address($0) }, now: now, logger: logger)
   }
 }
 
@@ -55,6 +55,8 @@ struct WiredChannel: Sendable {
   var outbound: [OutboundLink] = []
   /// What a text would cost on one of its links; nil where texts cost nothing.
   var textCosts: SMSPreviewResources.Costs?
+  /// Reads bytes of an arrival anew, as received or mended; nil where the channel cannot.
+  var reread: (@Sendable (_ raw: [UInt8], _ to: Address?) async -> Arrival.Payload)?
   /// Nil where there are no calls to control.
   var callControl: (any CallControl)?
 }

@@ -168,7 +168,9 @@ struct EmailWiring: ChannelWiring {
           channel: .email, adapter: adapter, from: Address(kind: .email, canonical: mailbox.lowercased(), raw: mailbox),
           window: submission.sessions * submission.batch, memory: .seconds(5 * 86_400), inquiryEvery: .seconds(3_600)))
     }
-    return WiredChannel(adapter: adapter, outbound: links)
+    let mailbox = mailbox
+    return WiredChannel(
+      adapter: adapter, outbound: links, reread: { raw, to in await adapter.read(raw, to: to?.raw ?? mailbox).payload })
   }
 
   /// Cursors in the store. One that cannot be read or kept costs a second look at mail that is then recognised.

@@ -14,9 +14,12 @@ struct TelephonyWiring: ChannelWiring {
   var maximumBacklog: Int
   var maximumMessageBytes: Int
   var maximumHeaders: Int
+  var dialPlans: AGIWiring?
+  var numbering: NumberPlan
 
   init(_ reader: ConfigurationReader) {
-    let numbering = reader.numberPlan()
+    numbering = reader.numberPlan()
+    let numbering = numbering
     servers = reader.list("servers") { Self.server($0, numbering) }
     if servers.isEmpty { reader.problem(at: "servers", "a telephony channel needs at least one server") }
     let names = servers.map(\.name)
@@ -31,6 +34,7 @@ struct TelephonyWiring: ChannelWiring {
     maximumBacklog = reader.integer("maximum_backlog", default: 50_000, in: 100...10_000_000)
     maximumMessageBytes = reader.integer("maximum_message_bytes", default: 262_144, in: 4_096...16_777_216)
     maximumHeaders = reader.integer("maximum_headers", default: 4_096, in: 64...65_536)
+    dialPlans = reader.optionalSection("agi", AGIWiring.init)
   }
 
   private static func server(_ reader: ConfigurationReader, _ numbering: NumberPlan) -> TelephonyConfiguration.Server {
@@ -82,6 +86,7 @@ struct TelephonyWiring: ChannelWiring {
     let (database, logger) = (house.database, house.logger)
     let adapter = TelephonyAdapter(
       configuration: configuration, group: house.group, logger: logger,
+      agi: dialPlans?.listener(for: name, numbering: numbering, with: house),
       known: { server in
         while true {
           do {

@@ -177,6 +177,11 @@ public final class EmailAdapter: ChannelAdapter {
 
   // MARK: In
 
+  /// What a mail makes as an arrival, without its wire: for bytes that are read anew.
+  public func read(_ raw: [UInt8], to mailbox: String) async -> Arrival {
+    await maker.arrival(raw: raw, wireKey: nil, envelope: nil, mailbox: mailbox, tooLarge: nil, receivedAt: now())
+  }
+
   /// Each recipient is an arrival of its own: two mailboxes of one bank, one mail, two answers.
   private func deliver(_ envelope: MailSession.Envelope, _ message: [UInt8], accept: @escaping Accept) async
     -> [MailSession.Outcome]

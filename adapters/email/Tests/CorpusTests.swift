@@ -53,7 +53,11 @@ struct CorpusTests {
       #expect(mail.subject == row["subject"], "\(file)")
       #expect(mail.charset == row["charset"], "\(file)")
       let names = try JSONDecoder().decode([String].self, from: Data(row["attachment_names"].utf8))
-      #expect(mail.attachments.map(\.name) == names, "\(file)")
+      // Of one mail no two readers agreed on this.
+      if !row["parsers"].contains("natt:majority") {
+        #expect(mail.attachments.map(\.name) == names, "\(file)")
+        #expect(mail.attachments.count == Int(row["n_attachments"]), "\(file)")
+      }
       #expect(mail.messageID == row["message_id"], "\(file)")
       #expect(mail.inReplyTo == row["in_reply_to"], "\(file)")
       #expect(mail.references == row["references"], "\(file)")
@@ -62,6 +66,10 @@ struct CorpusTests {
       if let range = row["notes"].range(of: "body_contains=") {
         let start = row["notes"][range.upperBound...]
         #expect(mail.text.contains(start), "\(file)")
+      }
+      if let range = row["notes"].range(of: "customer=") {
+        let number = row["notes"][range.upperBound...].prefix { $0 != " " && $0 != ";" && $0 != "," }
+        #expect(CustomerNumberClaim.find(in: mail.subject + "\n" + mail.text).contains(String(number)), "\(file)")
       }
       checked += 1
     }
@@ -111,29 +119,35 @@ struct CorpusTests {
     #expect(right * 10 >= total * 9, "\(right) of \(total)")
   }
 
+  /// By environment LIAISON_SLOW_TESTS=1 every prefix of the 200 smallest files and 10,000 mutations; else a part.
   @Test func `no prefix and no mutation of a mail makes the reader fail`() async throws {
+    let isSlow = ProcessInfo.processInfo.environment["LIAISON_SLOW_TESTS"] != nil
     let reader = MailReader()
     var generator = SplitMix(state: 20_261_124)
     var sources: [[UInt8]] = []
-    for row in try Self.rows().shuffled(using: &generator).prefix(40) {
+    for row in try Self.rows() {
       sources.append([UInt8](try Data(contentsOf: URL(fileURLWithPath: corpus + "/" + row["file"]))))
     }
-    for source in sources {
-      for length in stride(from: 0, to: min(source.count, 6_000), by: 61) {
+    var read = 0
+    sources.sort { $0.count < $1.count }
+    for source in sources.prefix(200) {
+      for length in stride(from: 0, to: source.count, by: isSlow ? 1 : 47) {
         _ = try await reader.read(Array(source[..<length]))
+        read += 1
       }
-      for _ in 0..<20 {
-        var mutated = source
-        for _ in 0..<Int.random(in: 1...12, using: &generator) where !mutated.isEmpty {
-          let at = Int.random(in: 0..<mutated.count, using: &generator)
-          switch Int.random(in: 0..<3, using: &generator) {
-          case 0: mutated[at] = UInt8.random(in: 0...255, using: &generator)
-          case 1: mutated.remove(at: at)
-          default: mutated.insert(UInt8.random(in: 0...255, using: &generator), at: at)
-          }
+    }
+    #expect(read > 2_000)
+    for _ in 0..<(isSlow ? 10_000 : 800) {
+      guard var mutated = sources.prefix(380).randomElement(using: &generator) else { break }
+      for _ in 0..<Int.random(in: 1...12, using: &generator) where !mutated.isEmpty {
+        let at = Int.random(in: 0..<mutated.count, using: &generator)
+        switch Int.random(in: 0..<3, using: &generator) {
+        case 0: mutated[at] = UInt8.random(in: 0...255, using: &generator)
+        case 1: mutated.remove(at: at)
+        default: mutated.insert(UInt8.random(in: 0...255, using: &generator), at: at)
         }
-        _ = try await reader.read(mutated)
       }
+      _ = try await reader.read(mutated)
     }
   }
 }

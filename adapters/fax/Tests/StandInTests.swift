@@ -65,6 +65,43 @@ import Testing
     }
   }
 
+  @Test(.timeLimit(.minutes(1)))
+  func `of two servers the one that is there takes the job, and only both can say it is lost`()
+    async throws
+  {
+    try await withLine { line, server in
+      let kept = KeptArrivals()
+      let tiff = try Fixture.document("loss-report-en-g4-fine.tif")
+      let dead = FaxServer(name: "dead", host: "127.0.0.1", port: 1, account: server.account)
+      try await withAdapter([dead, server], keeping: kept, change: { $0.settleDelay = .zero }) { adapter in
+        // Whichever the attempt's turn begins with.
+        for _ in 0..<4 {
+          let one = dispatch(to: "+861055550199", [tiff])
+          guard case .accepted(let receipt) = await adapter.submit(one) else {
+            Issue.record("not taken")
+            continue
+          }
+          #expect(receipt.peerID?.hasPrefix("standin/") == true)
+          guard case .accepted = await adapter.inquire(about: one) else {
+            Issue.record("not found")
+            continue
+          }
+          #expect(await kept.report(of: one.wireIdentity)?.state == .delivered)
+        }
+        #expect(line.submitted.count == 4)
+        // The server that does not answer may have it.
+        let unknown = dispatch(to: "+861055550199", [], attempt: AttemptID(at: systemTime() - .seconds(3_600)))
+        guard case .inDoubt(let fault) = await adapter.inquire(about: unknown) else {
+          Issue.record("sure without having asked all")
+          return
+        }
+        #expect(fault.code == .connection)
+        #expect(await adapter.health.state == .degraded)
+        #expect(await adapter.received(ReceiveNotice(server: "none", file: "a.tif")) == .unknownServer)
+      }
+    }
+  }
+
   @Test(.timeLimit(.minutes(1))) func `a letter of the demo can be read`() throws {
     let people = DemoBank.customers(100)
     var traffic = FaxTraffic(people: people)

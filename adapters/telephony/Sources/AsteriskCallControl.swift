@@ -36,7 +36,12 @@ extension TelephonyAdapter: CallControl {
     } catch {
       return .rejected(error)
     }
-    return await link.carryOut(orders, of: command)
+    guard case .hold(let call, let device) = command.action else { return await link.carryOut(orders, of: command) }
+    // The events come with the answer or before it.
+    link.state.withLock { $0.interpreter.expectHold(of: device, in: call) }
+    let result = await link.carryOut(orders, of: command)
+    if case .rejected = result { link.state.withLock { $0.interpreter.expectHold(of: device, in: call, false) } }
+    return result
   }
 }
 

@@ -22,7 +22,9 @@ public final class TelephonyAdapter: ChannelAdapter {
   private let agi: AGIListener?
   private let logger: Logger
   private let drain = DrainSignal()
-  private let backlog = Atomic<Int>(0)
+  /// Changes that wait for `accept`, and all that ever did.
+  let backlog = Atomic<Int>(0)
+  let offered = Atomic<Int>(0)
   private static let lanes = 16
 
   /// `known` gives the calls of a server that were open when the process ended, so that they can be closed or
@@ -107,6 +109,7 @@ public final class TelephonyAdapter: ChannelAdapter {
     case .message, .report, .unreadable: key = ""
     }
     let lane = Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count))
+    offered.add(1, ordering: .relaxed)
     let waiting = backlog.add(1, ordering: .relaxed).newValue
     lanes[lane].continuation.yield(arrival)
     return waiting < configuration.maximumBacklog

@@ -152,6 +152,9 @@ public struct Composer: Sendable {
     return out
   }
 
+  /// A date as RFC 5322 §3.3 writes it.
+  package static func date(_ time: Timestamp) -> String { rfc5322(time) }
+
   /// `Mon, 6 May 2024 09:31:00 +0000` (RFC 5322 §3.3).
   static func rfc5322(_ time: Timestamp) -> String {
     let text = time.description

@@ -52,8 +52,9 @@ public struct MailListenerSettings: Sendable {
 /// One task per connection; while `deliver` is suspended that connection reads nothing more, so memory is bounded by
 /// connections times message size. On drain the port closes at once, idle connections are told 421, messages in hand
 /// are finished. The peer keeps whatever did not get a 250.
-final class MailListener: Sendable {
-  typealias Deliver = @Sendable (_ envelope: MailSession.Envelope, _ message: [UInt8]) async -> [MailSession.Outcome]
+package final class MailListener: Sendable {
+  package typealias Deliver =
+    @Sendable (_ envelope: MailSession.Envelope, _ message: [UInt8]) async -> [MailSession.Outcome]
 
   private let settings: MailListenerSettings
   private let serves: @Sendable (String) -> Bool
@@ -73,7 +74,7 @@ final class MailListener: Sendable {
   }
   private let state = Mutex(State())
 
-  init(
+  package init(
     settings: MailListenerSettings, group: any EventLoopGroup, logger: Logger, now: @escaping @Sendable () -> Timestamp,
     refused: @escaping @Sendable (Refusal.Code) -> Void = { _ in }, serves: @escaping @Sendable (String) -> Bool
   ) {
@@ -86,9 +87,9 @@ final class MailListener: Sendable {
   }
 
   /// The port listened on, once `run` has bound it.
-  var port: Int? { state.withLock { $0.port } }
+  package var port: Int? { state.withLock { $0.port } }
 
-  func beginDrain() {
+  package func beginDrain() {
     let (drain, idle) = state.withLock { state in
       state.draining = true
       return (state.drain, state.open.values.filter { !$0.isBusy }.map(\.channel))
@@ -102,7 +103,7 @@ final class MailListener: Sendable {
   }
 
   /// Serves until drained or cancelled. Throws if the port cannot be bound or the certificate not be read.
-  func run(bound: @Sendable (Int) -> Void = { _ in }, deliver: @escaping Deliver) async throws {
+  package func run(bound: @Sendable (Int) -> Void = { _ in }, deliver: @escaping Deliver) async throws {
     var tls: NIOSSLContext?
     if let certificate = settings.certificateFile, let key = settings.keyFile {
       var configuration = TLSConfiguration.makeServerConfiguration(

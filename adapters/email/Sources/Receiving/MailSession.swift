@@ -5,7 +5,7 @@ import Channels
 /// Lines and message data in, actions out; no clock, no I/O. LMTP differs in three things: LHLO for EHLO, one reply
 /// per recipient after the data, and DATA without a recipient is 503. Source: RFC 5321, 2033 (LMTP), 1870 (SIZE),
 /// 6152 (8BITMIME), 6531 (SMTPUTF8), 2920 (PIPELINING), 3207 (STARTTLS), 3463 (codes).
-struct MailSession {
+package struct MailSession {
   enum Flavour: String, Sendable { case smtp, lmtp }
 
   struct Limits: Sendable, Hashable {
@@ -15,12 +15,12 @@ struct MailSession {
     var errors = 20
   }
 
-  struct Envelope: Sendable, Hashable {
-    var helo: String
+  package struct Envelope: Sendable, Hashable {
+    package var helo: String
     /// Empty for `<>`.
-    var from: String
-    var recipients: [String]
-    var isUTF8: Bool
+    package var from: String
+    package var recipients: [String]
+    package var isUTF8: Bool
   }
 
   enum Action: Equatable {
@@ -132,7 +132,7 @@ struct MailSession {
     return [.reply(Outcome.stored.reply)]
   }
 
-  enum Outcome: Equatable, Sendable {
+  package enum Outcome: Equatable, Sendable {
     case stored, busy
     case refused(String)
     var reply: String {

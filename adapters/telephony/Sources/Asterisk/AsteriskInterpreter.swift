@@ -61,6 +61,11 @@ public struct AsteriskInterpreter: Sendable {
 
   public mutating func restore(_ states: [CallState]) { book.restore(states) }
 
+  /// See `CallBook.expectHold`.
+  public mutating func expectHold(of device: String, in call: String, _ isExpected: Bool = true) {
+    book.expectHold(of: device, in: call, isExpected)
+  }
+
   /// Takes one message; `arrived` is used where the message has no time of its own.
   public mutating func interpret(_ message: AMIMessage, arrived: Timestamp? = nil) -> [TelephonyUpdate] {
     switch message.kind {

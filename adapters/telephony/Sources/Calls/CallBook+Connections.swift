@@ -22,7 +22,7 @@ extension CallBook {
   mutating func leave(_ name: String, _ id: LegID) {
     guard legs[id]?.bridge == name else { return }
     removeMember(id, from: name)
-    endHold(id)
+    if legs[id]?.call.flatMap({ calls[$0]?.heldByCommand }) != id { endHold(id) }
     settle([id] + (bridges[name]?.members.first.map { [$0] } ?? []))
   }
 
@@ -40,7 +40,7 @@ extension CallBook {
     guard let bridge = bridges.removeValue(forKey: name) else { return }
     for id in bridge.members where legs[id]?.bridge == name {
       legs[id]?.bridge = nil
-      endHold(id)
+      if legs[id]?.call.flatMap({ calls[$0]?.heldByCommand }) != id { endHold(id) }
     }
     settle(bridge.members)
   }
@@ -101,6 +101,11 @@ extension CallBook {
 
   private mutating func startTalking(_ id: LegID, in call: String) {
     guard let device = legs[id]?.device.name else { return }
+    if calls[call]?.heldByCommand == id, legs[id]?.isHolding == true {
+      calls[call]?.heldByCommand = nil
+      calls[call]?.talking.append(id)
+      return resume(id)
+    }
     if legs[id]?.offered != nil, legs[id]?.call == call { endOffer(id, .answered) }
     let others = (calls[call]?.talking ?? []).contains { legs[$0].map { $0.device.name != device } ?? false }
     calls[call]?.talking.append(id)
@@ -117,13 +122,21 @@ extension CallBook {
     tell(others ? .conferenced : .answered, of: call, device: device)
   }
 
-  mutating func stopTalking(_ id: LegID, in call: String) {
+  /// `isEnding`: the leg itself is gone, or the call, which tells it itself.
+  mutating func stopTalking(_ id: LegID, in call: String, isEnding: Bool = false, isTold: Bool = true) {
     calls[call]?.talking.removeAll { $0 == id }
+    if calls[call]?.heldByCommand == id, !isEnding, calls[call]?.hangup == nil, let device = legs[id]?.device.name {
+      guard legs[id]?.isHolding == false else { return }
+      legs[id]?.isHolding = true
+      calls[call]?.state.holds.append(CallState.Hold(by: "agent", from: now))
+      change(device, in: call, from: [.talking, .conference], to: .held)
+      return tell(.held, of: call, device: device)
+    }
     endHold(id)
     guard let device = legs[id]?.device.name else { return }
     let isElsewhere = (calls[call]?.talking ?? []).contains { legs[$0]?.device.name == device }
     if !isElsewhere { closeLeg(device, in: call, [.talking, .held, .conference]) }
-    if calls[call]?.hangup == nil { tell(.partyChanged, of: call, device: device) }
+    if isTold, calls[call]?.hangup == nil { tell(.partyChanged, of: call, device: device) }
   }
 
   // MARK: Hold

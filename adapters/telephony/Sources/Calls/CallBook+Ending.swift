@@ -24,8 +24,16 @@ extension CallBook {
     endedLegs.insert(id.text)
     let call = leg.call
     if leg.offered != nil { endOffer(id, dialResult(of: cause), cause: cause) }
+    let wasHolding = call.map { calls[$0]?.heldByCommand == id && leg.isHolding } ?? false
     endHold(id)
-    for name in names(hearing: id) where calls[name]?.talking.contains(id) == true { stopTalking(id, in: name) }
+    for name in names(hearing: id) where calls[name]?.talking.contains(id) == true {
+      stopTalking(id, in: name, isEnding: true)
+    }
+    if wasHolding, let call {
+      calls[call]?.heldByCommand = nil
+      closeLeg(leg.device.name, in: call, [.held])
+      tell(.partyChanged, of: call, device: leg.device.name)
+    }
     var neighbours: [LegID] = []
     if let bridge = leg.bridge {
       removeMember(id, from: bridge)
@@ -90,7 +98,7 @@ extension CallBook {
   /// Closes the call. `inGap`: nobody saw how it ended.
   mutating func finish(_ call: String, inGap: Bool = false) {
     guard let entry = calls[call] else { return }
-    for id in entry.talking { stopTalking(id, in: call) }
+    for id in entry.talking { stopTalking(id, in: call, isEnding: true, isTold: false) }
     for id in entry.legs {
       if legs[id]?.offered != nil { endOffer(id, .cancelled) }
       endHold(id)

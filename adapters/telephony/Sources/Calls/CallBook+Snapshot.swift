@@ -65,7 +65,7 @@ extension CallBook {
   private mutating func closeVanished(_ name: String) {
     guard let entry = calls[name] else { return }
     let rung = Set(entry.legs.compactMap { legs[$0]?.offered })
-    let talking = Set(entry.talking.compactMap { legs[$0]?.device.name })
+    let talking = Set((entry.talking + [entry.heldByCommand].compactMap(\.self)).compactMap { legs[$0]?.device.name })
     for (index, offer) in entry.state.offers.enumerated() where offer.ended == nil && !rung.contains(offer.device) {
       calls[name]?.state.offers[index].ended = now
       calls[name]?.state.offers[index].outcome = talking.contains(offer.device) ? "answered" : "ring-no-answer"

@@ -86,6 +86,9 @@ public struct CallBook: Sendable {
     var recordingReference: [LegID: String] = [:]
     /// Open recordings by leg: indexes into state.recordings.
     var recordings: [LegID: [Int]] = [:]
+    /// The agent's leg that a command has sent away from the customer to hold him: leaving the bridge is then no end of
+    /// the talk.
+    var heldByCommand: LegID?
     /// Known from an earlier run or connection and not seen in a list since.
     var isUnconfirmed = false
     /// Told at the end of a list.
@@ -167,6 +170,18 @@ public struct CallBook: Sendable {
     guard let call = call(named: name), let entry = calls[call] else { return nil }
     let own = { (id: LegID) in legs[id]?.device.name == device && legs[id]?.isShell == false }
     return entry.talking.last(where: own) ?? entry.legs.last(where: own)
+  }
+
+  /// A command to hold is on its way: when the agent's leg leaves the customer's bridge, that is the hold. `false` takes
+  /// it back.
+  public mutating func expectHold(of device: String, in name: String, _ isExpected: Bool = true) {
+    guard let call = call(named: name) else { return }
+    if isExpected {
+      let held = leg(of: device, in: name)
+      calls[call]?.heldByCommand = held
+    } else if let id = calls[call]?.heldByCommand, legs[id]?.isHolding == false {
+      calls[call]?.heldByCommand = nil
+    }
   }
 
   /// Applies one event and gives what changed, in order.
