@@ -41,6 +41,8 @@ bench: deps ## figures of the README; takes minutes (PARTS="store lookup api imp
 	LIAISON=$(SCRATCH)/release/liaison LIAISON_BENCH_PROGRAM=$(SCRATCH)/release/liaison-bench Benchmarks/run $(PARTS)
 	$(BUILD) -c release --product mail-bench
 	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/mail-bench
+	$(BUILD) -c release --product SMSBench
+	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/SMSBench adapter daemon kannel messages=20000
 
 crash-test: release ## kill -9 the daemon at least 200 times under load; nothing lost, nothing doubled
 	$(BUILD) -c release --product crash-test

@@ -40,5 +40,7 @@ func column(_ text: String, _ width: Int) -> String {
   text + String(repeating: " ", count: max(1, width - text.count))
 }
 
-/// CPU time of this process so far, all threads; `clock` counts microseconds (POSIX.1-2017, XSI).
-func processorTime() -> Duration { .microseconds(Int64(clock())) }
+/// CPU time of this process so far, all threads.
+func processorTime() -> Duration {
+  .microseconds(Int64(clock()) * 1_000_000 / Int64(CLOCKS_PER_SEC))
+}

@@ -142,7 +142,7 @@ public final class Dispatcher: Sendable {
   /// Which way out each job that has a choice is to take.
   private func sort() async throws -> Int {
     let due = try await house.database.read { [house] connection in
-      try connection.dueJobs(in: [""], at: house.clock(), limit: house.options.batch).map { ($0.id, $0.precedence) }
+      try connection.dueJobs(in: [""], at: house.clock(), limit: house.options.batch)
     }
     guard let first = due.first else { return 0 }
     try await house.database.write(first.1 == .bulk ? .bulk : .live) { [house] transaction in
