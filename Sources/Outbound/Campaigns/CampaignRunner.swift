@@ -150,6 +150,12 @@ public final class CampaignRunner: Sendable {
   }
 
   private func carryOn(_ campaign: Campaign) async throws -> Int {
+    // A switch that is on for an hour must not settle for ever who is reached: nothing is planned or made meanwhile.
+    if profile().purposes[campaign.plan.purpose]?.isCritical != true,
+      try await database.read(.bulk, { try $0.killSwitch() })
+    {
+      return 0
+    }
     let record = try await database.read(.bulk) { try $0.campaignPlan(campaign.id) }
     guard let record, record.completedAt != nil else {
       try await writePlan(of: campaign)

@@ -169,7 +169,7 @@ struct CampaignSurveyor {
       ? ""
       : draw.bounds.dropLast().enumerated().map { ", sum(CASE WHEN d < \($1) THEN 1 ELSE 0 END) AS below\($0)" }
         .joined()
-    let condition = audience.condition(&parameters, at: now)
+    let condition = audience.condition(&parameters, at: now, isLeading: true)
     let rows = try connection.query(
       """
       SELECT class_id, count(*) AS n\(sums) FROM (SELECT p.class_id, \(drawn) AS d FROM contact_profile p
@@ -254,6 +254,7 @@ struct CampaignSurveyor {
   ) throws -> [Row] {
     var parameters = SQLParameters()
     let key = kind == .touched ? "touched_at" : "stable_until"
+    // Said twice: the single comparison is what lets the partial index be used.
     let (after, seq) = (parameters.int(last.key), parameters.int(last.seq))
     var condition = ""
     if kind == .unstable {
@@ -267,7 +268,7 @@ struct CampaignSurveyor {
     return try connection.query(
       """
       SELECT p.\(key) AS key, p.seq, p.customer_no, p.class_id, p.stable_until FROM contact_profile p \(audience.join)
-      WHERE (p.\(key), p.seq) > (\(after), \(seq))\(condition) ORDER BY p.\(key), p.seq LIMIT \(limit)
+      WHERE p.\(key) >= \(after) AND (p.\(key), p.seq) > (\(after), \(seq))\(condition) ORDER BY p.\(key), p.seq LIMIT \(limit)
       """, parameters.values)
   }
 
