@@ -42,7 +42,5 @@ func column(_ text: String, _ width: Int) -> String {
 
 /// CPU time of this process so far, all threads.
 func processorTime() -> Duration {
-  var time = timespec()
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-  return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  .microseconds(Int64(clock()) * 1_000_000 / Int64(CLOCKS_PER_SEC))
 }

@@ -236,7 +236,7 @@ struct CallControlDaemonTests {
     let standIn = AsteriskStandIn(programme: .recordings([]))
     let house = try SwitchedBank()
     let tokens = try await prepare(house)
-    let port = try DemoExchange.freePort()
+    let port = try freeLoopbackPort()
     try await withSwitches([("main", standIn)]) { servers in
       let yaml = house.configuration(servers) + "\n    agi: {listen: \"127.0.0.1:\(port)\"}\n"
       let daemon = try house.bank.start(yaml, environment: ["SWITCH_SECRET": "demo"])

@@ -1,5 +1,7 @@
 import ContactModel
 import Demo
+import Foundation
+import Logging
 
 /// The demo's telephone exchange: a stand-in for an Asterisk that speaks its manager interface on the loopback, and
 /// customers who call: known ones who key their number, known ones who do not, and a stranger.
