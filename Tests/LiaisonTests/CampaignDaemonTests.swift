@@ -5,6 +5,7 @@ import Foundation
 import LiaisonForTests
 import NIOHTTP1
 import Outbound
+import SMS
 import Store
 import Testing
 
@@ -104,9 +105,6 @@ private struct CampaignHouse: Sendable {
     return id
   }
 
-  func mailsTo(_ index: Int) -> Int {
-    server.messages(user: "kehu").count { $0.contains("kehu+\(index)@bank.example") && $0.contains("<20") == false }
-  }
   func textsTo(_ index: Int) -> Int {
     smsc.submitted.count { $0.message.destination.digits.hasSuffix("\(20_000 + index)") }
   }

@@ -12,7 +12,7 @@ import Synchronization
 public final class CampaignRunner: Sendable {
   public struct Options: Sendable {
     /// Customers one transaction of the plan goes through.
-    public var chunk: Int64 = 20_000
+    public var chunk: Int64 = 8_000
     /// Jobs made in one transaction.
     public var batch = 50
     /// Jobs of one campaign that may wait for the dispatcher.

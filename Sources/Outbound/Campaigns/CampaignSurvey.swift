@@ -203,6 +203,8 @@ struct CampaignSurveyor {
     _ connection: any Connection, _ killSwitch: Bool, _ arms: [ArmRequest], _ out: inout CampaignSurvey
   ) throws {
     var interned: [CampaignSurvey.Outcome: Int64] = [:]
+    // The facts of a class and arm, made once; bounded, because some banks' customers have no two alike.
+    var known: [Int64: Facts] = [:]
     for condition in Kind.allCases {
       var last: (key: Int64, seq: Int64) = (condition == .touched ? quietBefore.microseconds : .min, .max)
       while true {
@@ -219,12 +221,19 @@ struct CampaignSurveyor {
           let number = try row.text("customer_no")
           let seq = try row.int("seq")
           let arm = draw.arm(of: seq)
-          guard let request = arms.first(where: { $0.number == arm }),
-            let body = catalog.body(try row.int("class_id"))
-          else { continue }
-          var facts = Facts(of: body, candidates: request.request.candidates, zones: zones)
-          facts.killSwitch = killSwitch
-          facts.isHeldOut = arm == 0
+          let classID = try row.int("class_id")
+          guard let request = arms.first(where: { $0.number == arm }) else { continue }
+          var facts: Facts
+          if let made = known[classID * 16 + Int64(arm)] {
+            facts = made
+          } else {
+            guard let body = catalog.body(classID) else { continue }
+            facts = Facts(of: body, candidates: request.request.candidates, zones: zones)
+            facts.killSwitch = killSwitch
+            facts.isHeldOut = arm == 0
+            if known.count >= 10_000 { known = [:] }
+            known[classID * 16 + Int64(arm)] = facts
+          }
           facts.history = histories[number] ?? AttemptHistory([])
           if let said = statements[number] {
             facts.preferences = said.preferences
