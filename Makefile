@@ -5,7 +5,7 @@ SWIFT := swift
 BUILD := $(SWIFT) build --scratch-path $(SCRATCH) --explicit-target-dependency-import-check error
 SOURCES := Package.swift Sources adapters Tests Benchmarks
 
-.PHONY: help run test test-threads check lint format build release bench crash-test test-fax deps test-deps clean
+.PHONY: help run test test-threads check lint format build release bench crash-test test-api test-fax deps test-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,12 +35,14 @@ build: deps ## debug build
 release: deps ## release build of the daemon
 	$(BUILD) -c release --product liaison
 
-bench: deps ## figures of the README; takes minutes (PARTS="store lookup outbound daemon" for some)
+bench: deps ## figures of the README; takes minutes (PARTS="store lookup api import outbound daemon" for some)
 	$(BUILD) -c release --product liaison
 	$(BUILD) -c release --product liaison-bench
 	LIAISON=$(SCRATCH)/release/liaison LIAISON_BENCH_PROGRAM=$(SCRATCH)/release/liaison-bench Benchmarks/run $(PARTS)
 	$(BUILD) -c release --product mail-bench
 	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/mail-bench
+	$(BUILD) -c release --product SMSBench
+	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/SMSBench adapter daemon kannel messages=20000
 
 crash-test: release ## kill -9 the daemon at least 200 times under load; nothing lost, nothing doubled
 	$(BUILD) -c release --product crash-test
@@ -51,6 +53,10 @@ crash-test: release ## kill -9 the daemon at least 200 times under load; nothing
 test-fax: test-deps ## fax over a real T.30 line on this machine; root, minutes
 	$(BUILD) --build-tests
 	SWIFT_TEST="$(SWIFT) test --scratch-path $(SCRATCH) --skip-build" adapters/fax/test-line.sh --slow
+
+test-api: deps ## webhooks over kill -9, large bodies, 10,000 connections, schemathesis; installs two PyPI packages
+	$(BUILD) --product liaison
+	LIAISON=$(SCRATCH)/debug/liaison LIAISON_SCRATCH=$(SCRATCH) scripts/test-api-peers $(PARTS)
 
 deps: ## the Debian packages of packages.list that running needs
 	@scripts/install-packages

@@ -130,8 +130,12 @@ let package = Package(
     .executableTarget(
       name: "liaison-bench",
       dependencies: [
-        "API", "Demo", "Desk", "LiaisonForTests", "Outbound", "Store", "ContactModel", "Channels", "Telephony",
-        "PostgresForTests", argumentParser, asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix,
+        "API", "Customers", "Demo", "Desk", "LiaisonForTests", "Outbound", "Store", "ContactModel", "Channels",
+        "Telephony", "PostgresForTests", argumentParser, asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, nioSSL,
+        serviceLifecycle,
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
       ],
       path: "Benchmarks/liaison-bench", swiftSettings: strict),
 
@@ -148,7 +152,8 @@ let package = Package(
       swiftSettings: strict),
 
     .executableTarget(
-      name: "mail-bench", dependencies: ["Demo", "LiaisonForTests", "Store", "ContactModel", "Channels", argumentParser],
+      name: "mail-bench",
+      dependencies: ["Demo", "LiaisonForTests", "Store", "ContactModel", "Channels", argumentParser],
       path: "Benchmarks/mail", swiftSettings: strict),
 
     // Tests.
@@ -179,7 +184,7 @@ let package = Package(
       dependencies: [
         "liaison", "LiaisonForTests", "API", "Demo", "SMS", "Intake", "Outbound", "Store", "ContactModel", "Channels",
         "Email", "WebForms",
-        asyncHTTPClient, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
+        asyncHTTPClient, crypto, logging, nioCore, nioHTTP1, nioPosix, serviceLifecycle,
       ],
       swiftSettings: strict),
     .target(

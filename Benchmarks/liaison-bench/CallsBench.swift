@@ -213,7 +213,8 @@ struct CallsBench: AsyncParsableCommand {
     func channel(_ prefix: String, _ name: String, _ id: String, _ state: Int, _ caller: String) -> [(String, String)] {
       [
         ("\(prefix)Channel", name), ("\(prefix)ChannelState", "\(state)"), ("\(prefix)CallerIDNum", caller),
-        ("\(prefix)CallerIDName", "客户\(customer)"), ("\(prefix)Context", "from-trunk"), ("\(prefix)Exten", "95559"),
+        ("\(prefix)CallerIDName", "客户\(customer)"),
+        ("\(prefix)Context", name.contains("trunk") ? "from-trunk" : "from-agents"), ("\(prefix)Exten", "95559"),
         ("\(prefix)Uniqueid", id), ("\(prefix)Linkedid", "\(epoch).1"),
       ]
     }

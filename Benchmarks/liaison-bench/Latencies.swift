@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 
 /// Durations of many operations, in nanoseconds.
 struct Latencies: Sendable {

@@ -8,6 +8,6 @@ struct LiaisonBench: AsyncParsableCommand {
     abstract: "Figures of Liaison's parts, each with its durability setting.",
     subcommands: [
       StoreBench.self, LookupBench.self, CallRoutingBench.self, FormsBench.self, CallsBench.self, OutboundBench.self,
-      CampaignBench.self,
+      CampaignBench.self, APIBench.self, ImportBench.self,
     ])
 }

@@ -64,7 +64,8 @@ public final class Intake: Sendable {
     do {
       let kept = try await keepBodies(of: arrival, as: id, storedAt: storedAt)
       if kept.payload.isCall { return try await keepAndFollow(kept) }
-      let acceptance = try await database.write { try $0.keep(kept) }
+      let payload = try kept.payload.json()
+      let acceptance = try await database.write { try $0.keep(kept, payload: payload) }
       if case .stored = acceptance { lanes.offer(kept) }
       return acceptance
     } catch let error as DatabaseError {

@@ -117,11 +117,11 @@ extension WriteTransaction {
     case .busy, .reserved: return
     }
     let places = try places(of: device)
-    for server in Set(places.filter { $0.isPaused != wanted }.map(\.server)).sorted() {
-      let reason = agent.state == .wrapUp ? "wrap-up" : agent.stateReason ?? agent.state.rawValue
-      try order(
-        .setPaused(device: device, queue: nil, wanted, reason: wanted ? String(reason.prefix(80)) : nil), on: server,
-        for: agent, actor, time)
+    let word = agent.state == .wrapUp ? "wrap-up" : agent.stateReason ?? agent.state.rawValue
+    let reason = wanted ? String(word.prefix(80)) : nil
+    let others = places.filter { $0.isPaused != wanted || wanted && $0.pauseReason != reason }
+    for server in Set(others.map(\.server)).sorted() {
+      try order(.setPaused(device: device, queue: nil, wanted, reason: reason), on: server, for: agent, actor, time)
     }
   }
 
@@ -151,14 +151,19 @@ private struct QueuePlace {
   var server: String
   var queue: String
   var isPaused: Bool
+  var pauseReason: String?
 }
 
 extension Connection {
   fileprivate func places(of device: String) throws -> [QueuePlace] {
     try query(
-      "SELECT server, queue, paused FROM queue_member WHERE device = $1 ORDER BY server, queue", [.text(device)]
-    )
-    .map { QueuePlace(server: try $0.text("server"), queue: try $0.text("queue"), isPaused: try $0.bool("paused")) }
+      "SELECT server, queue, paused, pause_reason FROM queue_member WHERE device = $1 ORDER BY server, queue",
+      [.text(device)]
+    ).map {
+      QueuePlace(
+        server: try $0.text("server"), queue: try $0.text("queue"), isPaused: try $0.bool("paused"),
+        pauseReason: try $0.textOrNil("pause_reason"))
+    }
   }
 
   /// Whether anybody works after a call now, and when the next of them is due.

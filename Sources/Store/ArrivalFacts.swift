@@ -41,7 +41,7 @@ public struct KeptArrival: Sendable {
       case .unreadable: return "unreadable"
       }
     }
-    func json() throws -> String {
+    public func json() throws -> String {
       switch self {
       case .message(let value): return try JSONText.encode(value)
       case .call(let value): return try JSONText.encode(value)
@@ -107,8 +107,9 @@ public struct StoredAttachment: Sendable, Hashable, Codable {
 
 extension WriteTransaction {
   /// Keeps an arrival and counts it, or recognises it by its wire key and counts that. `settled` if it is worked on in
-  /// this same transaction.
-  public func keep(_ arrival: KeptArrival, settled: Timestamp? = nil) throws -> Acceptance {
+  /// this same transaction. `payload` is its payload as JSON, where that was written before: it costs more than all the
+  /// rest, and the writer is one thread.
+  public func keep(_ arrival: KeptArrival, payload: String? = nil, settled: Timestamp? = nil) throws -> Acceptance {
     let raw: [SQLValue]
     switch arrival.raw {
     case .inline(let bytes): raw = [.blob(bytes), .null, SQLValue(bytes.count)]
@@ -127,7 +128,7 @@ extension WriteTransaction {
         SQLValue(arrival.wireKey), SQLValue(arrival.reference),
       ] + Address.columns(arrival.from) + Address.columns(arrival.to) + [
         SQLValue(arrival.receivedAt), SQLValue(arrival.storedAt), SQLValue(arrival.late), .text(arrival.payload.kind),
-        .text(try arrival.payload.json()),
+        .text(try payload ?? arrival.payload.json()),
       ] + raw + [.text(settled == nil ? "kept" : "routed"), SQLValue(settled)])
     if inserted.isEmpty {
       let first: ArrivalID = try query(

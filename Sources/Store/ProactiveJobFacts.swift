@@ -98,17 +98,19 @@ extension Connection {
   }
 
   /// Planned jobs of these lanes whose time has come: urgent before single before bulk, the longest due first.
-  public func dueJobs(in lanes: [String], at time: Timestamp, limit: Int) throws -> [ProactiveJob] {
-    var found: [ProactiveJob] = []
+  public func dueJobs(
+    in lanes: [String], at time: Timestamp, limit: Int
+  ) throws -> [(id: ProactiveJobID, precedence: ProactiveJob.Precedence)] {
+    var found: [(id: ProactiveJobID, precedence: ProactiveJob.Precedence)] = []
     for precedence in ProactiveJob.Precedence.allCases {
       for lane in lanes where found.count < limit {
         found += try query(
           """
-          SELECT * FROM proactive_job WHERE state = 'planned' AND lane = $1 AND precedence = $2 AND next_at <= $3
+          SELECT job_id FROM proactive_job WHERE state = 'planned' AND lane = $1 AND precedence = $2 AND next_at <= $3
           ORDER BY next_at, job_id LIMIT $4
           """,
           [.text(lane), SQLValue(precedence.rawValue), SQLValue(time), SQLValue(limit - found.count)]
-        ).map(ProactiveJob.init(row:))
+        ).map { (try $0.parsed("job_id"), precedence) }
       }
     }
     return found
@@ -166,7 +168,8 @@ extension ProactiveJob {
     via = try row.textOrNil("via")
     lane = try row.text("lane")
     precedence = Precedence(rawValue: try row.count("precedence")) ?? .single
-    attachments = try JSONText.decode([Attachment].self, from: row.text("attachments"))
+    let documents = try row.text("attachments")
+    attachments = documents == "[]" ? [] : try JSONText.decode([Attachment].self, from: documents)
     request = try row.parsedOrNil("request_id")
     contact = try row.parsedOrNil("contact_id")
     reference = try row.textOrNil("reference")

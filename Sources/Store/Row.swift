@@ -9,7 +9,7 @@ public struct Row: Sendable {
   public var columns: [String] { names.list }
 
   public func value(_ name: String) throws -> SQLValue {
-    guard let index = names.list.firstIndex(of: name) else {
+    guard let index = names.index(of: name) else {
       throw DatabaseError(.misuse, "no column \(name) among \(names.list.joined(separator: ", "))")
     }
     return cells[index]
@@ -122,5 +122,11 @@ public struct Row: Sendable {
 /// The names of a statement's columns, shared by its rows.
 final class ColumnNames: Sendable {
   let list: [String]
-  init(_ list: [String]) { self.list = list }
+  private let indices: [String: Int]
+  init(_ list: [String]) {
+    self.list = list
+    // Of two columns of one name the first counts.
+    indices = Dictionary(list.enumerated().map { ($1, $0) }) { first, _ in first }
+  }
+  func index(of name: String) -> Int? { indices[name] }
 }

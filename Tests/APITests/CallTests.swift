@@ -45,7 +45,9 @@ import Testing
     /// Until the adapter knows the call as the test needs it.
     func live(_ call: String, _ isThere: @escaping @Sendable (LiveCall) -> Bool) async throws {
       try await within(.seconds(20)) {
-        while !(adapter.liveCall(call, on: "main").map(isThere) ?? false) { await Task.yield() }
+        while !(adapter.liveCall(call, on: "main").map(isThere) ?? false) {
+          try await Task.sleep(for: .milliseconds(5))
+        }
       }
     }
   }
@@ -92,7 +94,7 @@ import Testing
         let site = Site(
           routes: routes + [Description.serving(version: "1.0", routes: routes)],
           authentication: .bearer(lookup: bank.tokens.record), clock: Bank.now)
-        while !Task.isCancelled, await adapter.health.state != .up { await Task.yield() }
+        while !Task.isCancelled, await adapter.health.state != .up { try await Task.sleep(for: .milliseconds(5)) }
         try await serve(site) { served in
           try await body(
             Exchange(bank: bank, served: served, standIn: standIn, switchboard: switchboard, adapter: adapter))
@@ -301,7 +303,7 @@ import Testing
         group.addTask { await second.run() }
         try await within(.seconds(20)) {
           while try await exchange.bank.database.read(.live, { try $0.callCommand(old)?.state }) != .inDoubt {
-            await Task.yield()
+            try await Task.sleep(for: .milliseconds(5))
           }
         }
         #expect(!exchange.standIn.orders.contains { $0["Action"] == "Hangup" })
@@ -310,7 +312,7 @@ import Testing
         second.note(CallEvent(change: .ended, device: nil, at: Bank.now(), call: state))
         try await within(.seconds(20)) {
           while try await exchange.bank.database.read(.live, { try $0.callCommand(old)?.state }) != .done {
-            await Task.yield()
+            try await Task.sleep(for: .milliseconds(5))
           }
         }
         second.beginDrain()

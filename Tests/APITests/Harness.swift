@@ -29,7 +29,7 @@ struct Served: Sendable {
     request.method = .init(rawValue: method)
     for (name, value) in headers { request.headers.add(name: name, value: value) }
     if let body { request.body = .bytes(ByteBuffer(string: body)) }
-    return try await Answer(testClient.execute(request, timeout: .seconds(20)))
+    return try await Answer(testClient.execute(request, timeout: .seconds(90)))
   }
 }
 

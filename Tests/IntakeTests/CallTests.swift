@@ -405,7 +405,9 @@ final class CallHouse: Sendable {
     }
   }
   func pops() async throws -> [EventRecord] {
-    try await database.read { try $0.events(after: 0, for: .everything, limit: 10_000) }.filter { $0.type.rawValue.hasPrefix("pop.") }
+    try await database.read { try $0.events(after: 0, for: .everything, limit: 10_000) }.filter {
+      $0.type.rawValue.hasPrefix("pop.")
+    }
   }
 
   /// The store says of each call what the adapter last said: customers' calls as contacts, the bank's own as calls.

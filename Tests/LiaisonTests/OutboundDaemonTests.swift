@@ -182,7 +182,46 @@ extension JSONTree {
         now: Timestamp(seconds: 0))
       let states = try await database.read { try $0.query("SELECT state FROM attempt").map { try $0.text("state") } }
       await database.close()
-      #expect(states == Array(repeating: "accepted", count: 4))
+      // The stand-in may have reported the first of them already.
+      #expect(states.count == 4 && Set(states).isSubset(of: ["accepted", "delivered"]))
+    }
+  }
+
+  @Test func `a text is approved and used without a restart, under the purpose it was approved for`() async throws {
+    try await SMSBank.open { house in
+      let daemon = try await house.start()
+      func apply(_ purpose: String) async throws -> JSONTree {
+        let text = """
+          kind: template
+          templates:
+            - code: card-ready
+              name_zh: 领卡通知
+              name_en: Card ready
+              purpose: \(purpose)
+              variables: [{name: branch, maximum: 20}]
+              messages: [{channel: sms, language: zh, text: "您的新卡已到{{branch}}。"}]
+          """
+        return try await house.client.call(
+          .POST, "/v1/parameters", body: try JSONObjectText(["documents": [["name": "t.yaml", "text": text]]]))
+      }
+      await #expect(throws: DaemonError.self) { try await apply("gossip") }
+      #expect(try await apply("security")["items"].array.first?["change"].string == "added")
+      // In force as soon as the event of its appliance has been read.
+      var id: String?
+      while id == nil {
+        let body = try JSONObjectText([
+          "address": ["kind": "phone", "value": house.phone(5)], "template": "card-ready",
+          "variables": ["branch": "城西支行"],
+        ])
+        do {
+          id = try await house.client.call(.POST, "/v1/proactive-jobs", body: body)["id"].string
+        } catch DaemonError.data { try await Task.sleep(for: .milliseconds(20)) }
+      }
+      let done = try await house.job(id ?? "") { $0["job"]["state"].string == "done" }
+      #expect(done["job"]["template"].string == "card-ready@1")
+      #expect(done["job"]["contents"]["sms"]["text"].string == "您的新卡已到城西支行。")
+      #expect(house.submits(to: 5) == 1)
+      #expect(try await daemon.stop() == .code(0))
     }
   }
 }

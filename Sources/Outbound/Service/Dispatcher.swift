@@ -108,11 +108,15 @@ public final class Dispatcher: Sendable {
   // MARK: The clerk
 
   private func keepBooks() async {
+    var inspected = house.clock()
     while !house.isDraining, !Task.isCancelled {
       do {
         if try await settleReports() + sort() > 0 { continue }
         try await adoptStrays()
-        try await closeCutOff()
+        if house.clock() - inspected > .seconds(10) {
+          inspected = house.clock()
+          try await closeCutOff()
+        }
         let next = try await house.database.read { try $0.nextDue(in: [""]) }
         let idle = house.options.idle
         await bell.wait(atMost: min(idle, next.map { max(.milliseconds(1), $0 - house.clock()) } ?? idle))
@@ -138,7 +142,7 @@ public final class Dispatcher: Sendable {
   /// Which way out each job that has a choice is to take.
   private func sort() async throws -> Int {
     let due = try await house.database.read { [house] connection in
-      try connection.dueJobs(in: [""], at: house.clock(), limit: house.options.batch).map { ($0.id, $0.precedence) }
+      try connection.dueJobs(in: [""], at: house.clock(), limit: house.options.batch)
     }
     guard let first = due.first else { return 0 }
     try await house.database.write(first.1 == .bulk ? .bulk : .live) { [house] transaction in

@@ -4,9 +4,9 @@ import Store
 
 /// The transactions by which one attempt comes to be: sort, claim, hand over.
 ///
-/// Each leaves job, attempt, caps and events in agreement. A job is decided twice: when it is claimed, which reserves
-/// its caps, and again in the transaction that writes down its wire identity, so that a STOP in between wins. Nothing
-/// here waits for a peer. Source: specs/outbound.md §3.
+/// Each leaves job, attempt, caps and events in agreement. A job is decided in the transaction that writes down its wire
+/// identity, so that a STOP before it wins. Usually that is the one that claims it and reserves its caps; where something
+/// must be fetched or found out in between, it is decided twice. Nothing here waits for a peer. Source: specs/outbound.md §3.
 extension WriteTransaction {
   /// Decides a due job that nobody serves yet: it is put into the lane of the way out it is to take, or off.
   func sort(_ id: ProactiveJobID, _ around: Surroundings, at time: Timestamp) throws {
@@ -24,6 +24,33 @@ extension WriteTransaction {
   func claim(
     _ id: ProactiveJobID, through link: OutboundLink, _ around: Surroundings, at time: Timestamp
   ) throws -> AttemptID? {
+    try reserve(id, through: link, around, at: time)?.attempt
+  }
+
+  /// Claims a due job and hands it over in this one transaction: one decision, and caps and wire identity are durable
+  /// together before anything leaves. Nil if it does not go now; without a dispatch where documents must be read first:
+  /// then it is reserved only.
+  func claimAndHandOver(
+    _ id: ProactiveJobID, through link: OutboundLink, _ around: Surroundings, at time: Timestamp
+  ) throws -> (attempt: AttemptID, dispatch: Dispatch?)? {
+    guard let (attempt, job, to) = try reserve(id, through: link, around, at: time) else { return nil }
+    guard job.attachments.isEmpty, let content = job.contents[link.channel.rawValue] else { return (attempt, nil) }
+    let name = link.adapter.wireIdentity(of: attempt)
+    guard try settle(attempt, .handing(wireIdentity: name), link: link, around, at: time) == .handing else {
+      return (attempt, nil)
+    }
+    try refer(to: name, by: job)
+    return (
+      attempt,
+      Dispatch(
+        key: job.id.description, attempt: attempt, wireIdentity: name, to: to, from: link.from, content: content,
+        expires: job.notAfter)
+    )
+  }
+
+  private func reserve(
+    _ id: ProactiveJobID, through link: OutboundLink, _ around: Surroundings, at time: Timestamp
+  ) throws -> (attempt: AttemptID, job: ProactiveJob, to: Address)? {
     guard let job = try proactiveJob(id), job.state == .planned, (job.nextAt ?? job.due) <= time else { return nil }
     let reading = try reading(of: job, own: nil, around, at: time)
     let decision = decide(reading, job, under: around.profile, at: time)
@@ -57,7 +84,7 @@ extension WriteTransaction {
       INSERT INTO cap_ledger(attempt_id, customer_no, purpose, channel, at, state)
       VALUES ($1, $2, $3, $4, $5, 'reserved')
       """, [.id(id), .text(job.party), .text(job.purpose.rawValue), .text(channel.rawValue), SQLValue(time)])
-    return id
+    return (id, job, to)
   }
 
   /// Decides again and writes the wire identity down; answers what to submit, nil if the attempt was released instead.

@@ -51,7 +51,7 @@ final class LinkWorker: Sendable {
       while !house.isDraining, !Task.isCancelled {
         do {
           let claimed = try await claim()
-          for id in claimed.attempts { group.addTask { await self.handOver(id) } }
+          for one in claimed.attempts { group.addTask { await self.carry(one) } }
           if claimed.looked == 0 { await bell.wait(atMost: claimed.rest) }
         } catch {
           house.logger.error(
@@ -68,16 +68,22 @@ final class LinkWorker: Sendable {
     let asked = try await inquire().count
     let claimed = try await claim()
     await withDiscardingTaskGroup { group in
-      for id in claimed.attempts { group.addTask { await self.handOver(id) } }
+      for one in claimed.attempts { group.addTask { await self.carry(one) } }
     }
     return asked + claimed.looked
   }
 
   // MARK: Claiming
 
+  /// An attempt that was claimed; with its dispatch if it was handed over with it.
+  private struct Claim: Sendable {
+    var id: AttemptID
+    var dispatch: Dispatch?
+  }
+
   private struct Claimed {
     var looked = 0
-    var attempts: [AttemptID] = []
+    var attempts: [Claim] = []
     /// How long nothing is to be done unless the bell rings.
     var rest: Duration
   }
@@ -88,21 +94,58 @@ final class LinkWorker: Sendable {
     let (link, house) = (link, house)
     let (due, next) = try await house.database.read { connection in
       let due = try connection.dueJobs(in: link.lanes, at: house.clock(), limit: room.count)
-      return (due.map { ($0.id, $0.precedence) }, due.isEmpty ? try connection.nextDue(in: link.lanes) : nil)
+      return (due, due.isEmpty ? try connection.nextDue(in: link.lanes) : nil)
     }
     guard let first = due.first else {
       return Claimed(
         rest: min(house.options.idle, next.map { max(.milliseconds(1), $0 - house.clock()) } ?? house.options.idle))
     }
     // One precedence at a time, so that bulk never shares a transaction lane with what somebody waits for.
-    let ids = due.filter { ($0.1 == .bulk) == (first.1 == .bulk) }.map(\.0)
-    let attempts = try await house.database.write(first.1 == .bulk ? .bulk : .live) { transaction in
+    let ids = due.filter { ($0.precedence == .bulk) == (first.precedence == .bulk) }.map(\.id)
+    let lane: Lane = first.precedence == .bulk ? .bulk : .live
+    // While trouble is known, one at a time is let through, and each is asked for at its hand-over.
+    let isAtOnce = house.breaker(of: link) { $0.isClosed }
+    // In pieces, so that nobody else's write waits for all of them; the store commits together what waits together.
+    let attempts = try await withThrowingTaskGroup(of: [Claim].self) { group in
+      for start in stride(from: 0, to: ids.count, by: Self.claimsAtOnce) {
+        let piece = Array(ids[start..<min(start + Self.claimsAtOnce, ids.count)])
+        group.addTask { try await self.claim(piece, lane, isAtOnce: isAtOnce) }
+      }
+      var all: [Claim] = []
+      var failure: (any Error)?
+      while let piece = await group.nextResult() {
+        switch piece {
+        case .success(let claimed): all += claimed
+        case .failure(let error): failure = error
+        }
+      }
+      // What was claimed must be carried; what was not is found again.
+      if let failure, all.isEmpty { throw failure }
+      return all
+    }
+    return Claimed(looked: ids.count, attempts: attempts, rest: .zero)
+  }
+
+  /// Jobs claimed in one item of the writer's queue.
+  private static let claimsAtOnce = 10
+
+  private func claim(_ ids: [ProactiveJobID], _ lane: Lane, isAtOnce: Bool) async throws -> [Claim] {
+    let (link, house) = (link, house)
+    let attempts = try await house.database.write(lane) { transaction -> [Claim] in
       let time = house.clock()
       let around = house.surroundings(at: time)
-      return try ids.compactMap { id in
+      let goes = isAtOnce && !house.isDraining
+      return try ids.compactMap { id -> Claim? in
         // A job that cannot be read must not hold up the others.
         do {
-          return try transaction.savepoint { try transaction.claim(id, through: link, around, at: time) }
+          return try transaction.savepoint { () -> Claim? in
+            guard goes else {
+              return try transaction.claim(id, through: link, around, at: time).map { Claim(id: $0, dispatch: nil) }
+            }
+            let claimed = try transaction.claimAndHandOver(id, through: link, around, at: time)
+            if claimed != nil { house.pass(.reserved) }
+            return claimed.map { Claim(id: $0.attempt, dispatch: $0.dispatch) }
+          }
         } catch let error as DatabaseError where error.isOfOneItem {
           try transaction.hold(id, because: error.kind.rawValue, until: time + .seconds(300))
           return nil
@@ -112,12 +155,12 @@ final class LinkWorker: Sendable {
     if !attempts.isEmpty {
       let now = house.clock()
       state.withLock { state in
-        state.inHand.formUnion(attempts)
+        for one in attempts { state.inHand.insert(one.id) }
         state.pace.take(attempts.count, at: now)
       }
-      house.pass(.reserved)
+      if !isAtOnce { house.pass(.reserved) }
     }
-    return Claimed(looked: ids.count, attempts: attempts, rest: .zero)
+    return attempts
   }
 
   /// How many may be claimed now; where none, how long to wait for it unless a place becomes free.
@@ -140,37 +183,50 @@ final class LinkWorker: Sendable {
 
   // MARK: One attempt
 
-  /// One attempt from reserved to settled.
-  private func handOver(_ id: AttemptID) async {
+  /// One attempt to its settlement.
+  private func carry(_ one: Claim) async {
     defer {
-      _ = state.withLock { $0.inHand.remove(id) }
+      _ = state.withLock { $0.inHand.remove(one.id) }
       bell.ring()
     }
-    let (link, house) = (link, house)
     do {
-      let isAdmitted = house.breaker(of: link) { $0.admit(at: house.clock()) }
-      guard isAdmitted, !house.isDraining, !Task.isCancelled else {
-        try await house.settle(id, .released, link)
-        return
+      if let dispatch = one.dispatch {
+        try await submit(dispatch)
+      } else {
+        try await handOver(one.id)
       }
-      let parts = try await documents(of: id)
-      let dispatch = try await house.database.write { transaction in
-        let time = house.clock()
-        return try transaction.beginHandOver(
-          id, through: link, with: parts, house.surroundings(at: time, admitted: link), at: time)
-      }
-      guard let dispatch else { return }
-      house.pass(.handing)
-      let submission = await link.adapter.submit(dispatch)
-      house.pass(.submitted)
-      house.breaker(of: link) { $0.record(submission, at: house.clock()) }
-      if try await house.settle(id, .submitted(submission), link) == .inDoubt { doubtBell.ring() }
-      house.pass(.settled)
     } catch {
       // It stays as it is in the store; the dispatcher finds it there when nobody has it in hand.
       house.logger.error(
-        "An attempt could not be brought to its end.", metadata: ["attempt.id": "\(id)", "error": "\(error)"])
+        "An attempt could not be brought to its end.", metadata: ["attempt.id": "\(one.id)", "error": "\(error)"])
     }
+  }
+
+  /// One that was only reserved.
+  private func handOver(_ id: AttemptID) async throws {
+    let (link, house) = (link, house)
+    let isAdmitted = house.breaker(of: link) { $0.admit(at: house.clock()) }
+    guard isAdmitted, !house.isDraining, !Task.isCancelled else {
+      try await house.settle(id, .released, link)
+      return
+    }
+    let parts = try await documents(of: id)
+    let dispatch = try await house.database.write { transaction in
+      let time = house.clock()
+      return try transaction.beginHandOver(
+        id, through: link, with: parts, house.surroundings(at: time, admitted: link), at: time)
+    }
+    if let dispatch { try await submit(dispatch) }
+  }
+
+  /// Its wire identity is durable: from here on only the answer counts.
+  private func submit(_ dispatch: Dispatch) async throws {
+    house.pass(.handing)
+    let submission = await link.adapter.submit(dispatch)
+    house.pass(.submitted)
+    house.breaker(of: link) { $0.record(submission, at: house.clock()) }
+    if try await house.settle(dispatch.attempt, .submitted(submission), link) == .inDoubt { doubtBell.ring() }
+    house.pass(.settled)
   }
 
   /// The bytes of what is sent along, read before anything is written down.

@@ -179,7 +179,7 @@ struct JobWish: Sendable {
     if let template, language == nil, let own = try customer.flatMap({ try transaction.customer($0) })?.language {
       contents = template.template.contents(with: variables, language: own)
         .filter { onlyChannel == nil || $0.key == onlyChannel }
-      }
+    }
     // Papers faxed to a number one digit off have cost banks dear: it is on his record, or was typed twice.
     if let address, address.kind == .fax, !isConfirmed {
       let isOnRecord = try customer.map { try transaction.holders(of: address, limit: 50).contains($0) } ?? false
