@@ -39,6 +39,19 @@ struct CallsBench: AsyncParsableCommand {
     var pool = HTTPClient.Configuration()
     pool.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = agents + 8
     let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: pool)
+    do {
+      try await serve(&bank, store, tokens, standIn, client)
+    } catch {
+      try await client.shutdown()
+      throw error
+    }
+    try await client.shutdown()
+    if !keep { bank.remove() }
+  }
+
+  private func serve(
+    _ bank: inout TestBank, _ store: String, _ tokens: [AccessToken], _ standIn: AsteriskStandIn, _ client: HTTPClient
+  ) async throws {
     let (ports, port) = AsyncStream<Int>.makeStream()
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await standIn.run { port.yield($0) } }
@@ -68,8 +81,6 @@ struct CallsBench: AsyncParsableCommand {
       _ = try await daemon.stop(within: .seconds(30))
       group.cancelAll()
     }
-    try await client.shutdown()
-    if !keep { bank.remove() }
   }
 
   // MARK: The store

@@ -24,7 +24,8 @@ public final class StandInSwitchboard: Sendable {
   }
   private struct State {
     var legs: [String: Leg] = [:]
-    var next = 1
+    /// Far from the numbers of `StandInCalls`, which may live on the same stand-in.
+    var next = 100_000
     /// Whether each member is paused.
     var members: [Member: Bool] = [:]
   }

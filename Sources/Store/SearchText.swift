@@ -34,7 +34,7 @@ public enum SearchText {
         continue
       }
       let isHan = character.unicodeScalars.first.map(isHan) ?? false
-      if open, let last = runs.last, last.isHan == isHan {
+      if open, runs.last?.isHan == isHan {
         runs[runs.count - 1].characters.append(character)
       } else {
         runs.append(Run(isHan: isHan, characters: [character]))

@@ -262,6 +262,25 @@ import Testing
     await bank.database.close()
   }
 
+  @Test(arguments: Engine.here) func `while the kill switch is on nothing is planned, and nobody is lost to it`(
+    engine: Engine
+  ) async throws {
+    let bank = try await CampaignBank(engine)
+    try await bank.addPlain(5)
+    let email = ScriptedAdapter(.email)
+    let runner = bank.runner()
+    let dispatcher = bank.dispatcher([.email: email])
+    try await bank.database.write { try $0.setKillSwitch(true, actor: CampaignBank.author, at: Bank.start) }
+    let id = try await bank.scheduled(CampaignBank.plan(channels: [.email]))
+    try await bank.settle(runner, dispatcher)
+    #expect(email.dispatches.isEmpty)
+    try await bank.database.write { try $0.setKillSwitch(false, actor: CampaignBank.second, at: Bank.start) }
+    try await bank.settle(runner, dispatcher)
+    #expect(email.dispatches.count == 5)
+    #expect(try await bank.campaign(id).state == .finished)
+    await bank.database.close()
+  }
+
   @Test(arguments: Engine.here) func `rate and budget hold, cancelling withdraws what waits`(engine: Engine)
     async throws
   {

@@ -46,6 +46,8 @@ public struct CampaignPlanRecord: Hashable, Sendable {
   public var committedCents: Int64
   /// Nobody is left to make a job for.
   public var isFedOut: Bool
+  /// Written to its end and carried out to its end, as far as jobs go.
+  public var isComplete: Bool { completedAt != nil && isFedOut }
 
   init(row: Row) throws {
     number = try row.int("campaign_no")

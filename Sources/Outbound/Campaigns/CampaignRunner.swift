@@ -12,7 +12,7 @@ import Synchronization
 public final class CampaignRunner: Sendable {
   public struct Options: Sendable {
     /// Customers one transaction of the plan goes through.
-    public var chunk: Int64 = 20_000
+    public var chunk: Int64 = 8_000
     /// Jobs made in one transaction.
     public var batch = 50
     /// Jobs of one campaign that may wait for the dispatcher.
@@ -150,6 +150,12 @@ public final class CampaignRunner: Sendable {
   }
 
   private func carryOn(_ campaign: Campaign) async throws -> Int {
+    // A switch that is on for an hour must not settle for ever who is reached: nothing is planned or made meanwhile.
+    if profile().purposes[campaign.plan.purpose]?.isCritical != true,
+      try await database.read(.bulk, { try $0.killSwitch() })
+    {
+      return 0
+    }
     let record = try await database.read(.bulk) { try $0.campaignPlan(campaign.id) }
     guard let record, record.completedAt != nil else {
       try await writePlan(of: campaign)

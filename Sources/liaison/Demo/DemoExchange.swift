@@ -15,6 +15,8 @@ struct DemoExchange: DemoPeer {
   /// The exchange listens as long as the process lives: the daemon says goodbye to it first.
   static func start() async throws -> DemoExchange {
     let standIn = AsteriskStandIn(secret: secret)
+    // Who dials by the API is connected; the callers below live their own lives.
+    _ = StandInSwitchboard(standIn)
     let (ports, bound) = AsyncStream<Int>.makeStream()
     Task {
       defer { bound.finish() }

@@ -103,6 +103,8 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int, _ peers: [any DemoPeer])
   }
   if interval > 0 {
     daemon.companions.append { bound in await sendForms(to: bound.publicBase, people: people, every: interval, logger) }
+    let socket = daemon.configuration.admin.socket
+    daemon.companions.append { bound in await answerMail(bound.database, socket: socket, every: interval * 2, logger) }
   }
 }
 

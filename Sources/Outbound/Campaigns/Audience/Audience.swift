@@ -33,11 +33,18 @@ public struct Audience: Sendable {
     return ""
   }
 
-  /// Begins with AND; empty for everybody.
-  func condition(_ parameters: inout SQLParameters, at now: Timestamp) -> String {
+  /// Begins with AND; empty for everybody. `isLeading`: the members are looked up from the group, as is right where
+  /// everybody is asked for; else each customer is looked up in the group, as is right within a range of them.
+  func condition(_ parameters: inout SQLParameters, at now: Timestamp, isLeading: Bool = false) -> String {
     switch source {
     case .everybody: return ""
     case .entity(let code):
+      if isLeading {
+        return """
+           AND p.customer_no IN (SELECT g.customer_no FROM group_customer g
+            WHERE g.group_code = \(parameters.text(code.description)))
+          """
+      }
       return """
          AND EXISTS (SELECT 1 FROM group_customer g WHERE g.group_code = \(parameters.text(code.description))
           AND g.customer_no = p.customer_no)
@@ -45,6 +52,12 @@ public struct Audience: Sendable {
     case .time(let code):
       let name = parameters.text(code.description)
       let day = parameters.text(String(now.description.prefix(10)))
+      if isLeading {
+        return """
+           AND p.customer_no IN (SELECT g.customer_no FROM group_customer_time g WHERE g.group_code = \(name)
+            AND g.day = (SELECT max(y.day) FROM group_customer_time y WHERE y.group_code = \(name) AND y.day <= \(day)))
+          """
+      }
       return """
          AND EXISTS (SELECT 1 FROM group_customer_time g WHERE g.group_code = \(name)
           AND g.day = (SELECT max(y.day) FROM group_customer_time y WHERE y.group_code = \(name) AND y.day <= \(day))
