@@ -21,8 +21,6 @@ struct CrashTest: AsyncParsableCommand {
   var senders = 32
   @Option(help: "How many phones write, how many gateways call, and how many systems let messages be sent; 0: no SMS.")
   var phones = 6
-  @Flag(inversion: .prefixedNo, help: "Faxes in and out; needs Ghostscript.")
-  var fax = true
   @Option(help: "Fixes the places and moments; printed when it is chosen by chance.")
   var seed: UInt64?
   @Option(help: "The program; also by the environment variable LIAISON.")
@@ -43,8 +41,6 @@ struct CrashTest: AsyncParsableCommand {
     var bank = try TestBank()
     let network = phones > 0 ? try await ShortMessages(in: bank) : nil
     bank.moreChannels = network?.channels ?? []
-    let faxes = fax ? try await Faxes(in: bank) : nil
-    if let faxes { bank.moreChannels.append(faxes.wiring) }
     let places = Self.places.filter { network != nil || !Self.outbound.contains($0) }
     let exchange = try await Exchange(seed: seed)
     bank.moreChannels.append(exchange.wiring)
@@ -52,7 +48,6 @@ struct CrashTest: AsyncParsableCommand {
     say("crash-test: seed \(seed), \(kills) kills, \(senders) senders, \(liaison), store in \(bank.directory)")
     let start = ContinuousClock.now
     let load = Senders(seed: seed)
-    let faxing = Task { await faxes?.run() }  // By `faxes.finish()` and `close()`.
     let calling = Task { await exchange.run() }  // Ended by `exchange.finish()` below.
     let posting = Task { await load.run(senders) }  // Ended by `load.finish()` below.
     let writing = Task { [phones] in await network?.run(phones) }  // By `network.finish()`.
@@ -83,7 +78,6 @@ struct CrashTest: AsyncParsableCommand {
     world.serve(at: try await last.ready().public)
     load.finish()
     network?.finish()
-    faxes?.finish()
     await posting.value
     await writing.value
     exchange.finish()
@@ -93,7 +87,6 @@ struct CrashTest: AsyncParsableCommand {
     let reading = try Database.open(
       StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
     try await drained(reading, last)
-    if let faxes { try await settled(faxes, reading, last) }
     await reading.close()
     let stopping = ContinuousClock.now
     let exit = try await last.stop()
@@ -103,16 +96,10 @@ struct CrashTest: AsyncParsableCommand {
       StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
     let result = try await Comparison(of: load, with: database)
     let messages = try await network?.compare(with: database)
-    let letters = try await faxes?.compare(with: database)
-    faxes?.close()
-    await faxing.value
     let calls = try await CallComparison(with: database)
     await database.close()
     await network?.close()
-    var failures: [String] = result.failures
-    failures += messages?.failures ?? []
-    failures += letters?.failures ?? []
-    failures += calls.failures
+    var failures = result.failures + (messages?.failures ?? []) + calls.failures
     if let failure { failures.insert(failure, at: 0) }
     if exit != .code(0) { failures.append("SIGTERM ended the daemon with \(exit)") }
 
@@ -130,7 +117,6 @@ struct CrashTest: AsyncParsableCommand {
       stored = routed \(ledger.reduce(0) { $0 + $1.routed }) + quarantined \
       \(ledger.reduce(0) { $0 + $1.quarantined }) + in work \(ledger.reduce(0) { $0 + $1.inWork })
       \(messages?.summary ?? "no short messages")
-      \(letters?.summary ?? "no faxes")
       calls        \(exchange.callsMade) made; \(calls.contacts) contacts, \(calls.answered) answered, \
       \(calls.unseen) ended unseen; \(calls.pops) screen events
       time         \(seconds(.now - start)) s; slowest start \(seconds(slowestStart)) s; SIGTERM \(seconds(stopped)) s
@@ -203,18 +189,6 @@ struct CrashTest: AsyncParsableCommand {
       try await Task.sleep(for: .milliseconds(50))
     }
     say("it did not drain within two minutes:\n\(daemon.child.tail)")
-  }
-}
-
-extension CrashTest {
-  /// Returns once every fax is in and every job has its end, or after two minutes.
-  private func settled(_ faxes: Faxes, _ database: Database, _ daemon: Liaison) async throws {
-    let deadline = ContinuousClock.now + .seconds(120)
-    while ContinuousClock.now < deadline {
-      if try await faxes.isSettled(database) { return }
-      try await Task.sleep(for: .milliseconds(100))
-    }
-    say("faxes were not settled within two minutes:\n\(daemon.child.tail)")
   }
 }
 

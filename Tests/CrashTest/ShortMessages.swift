@@ -251,7 +251,7 @@ final class ShortMessages: Sendable {
         try connection.query(
           """
           SELECT j.reference, j.state, (SELECT count(*) FROM attempt a WHERE a.job_id = j.job_id AND a.state = 'in_doubt')
-            AS doubts FROM proactive_job j WHERE j.reference NOT LIKE 'fax %'
+            AS doubts FROM proactive_job j
           """, []
         ).map { (try $0.textOrNil("reference") ?? "", try $0.text("state"), try $0.int("doubts")) }
       )
