@@ -24,6 +24,15 @@ private let noon = Timestamp(seconds: 1_795_500_000)
     #expect(ContinuousClock.now - start < .seconds(5))
   }
 
+  @Test func `a child has nothing of ours open`() throws {
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    let program = ChildProcess(program: "/bin/ls", arguments: ["-l", "/proc/self/fd"])
+    let listed = String(decoding: try program.run().output, as: UTF8.self)
+    // Its three, all of them sockets, and the folder it reads.
+    #expect(listed.split(separator: "\n").count { $0.contains("socket:") } == 3, "\(listed)")
+  }
+
   @Test func `too much output ends it`() throws {
     var process = ChildProcess(program: "/usr/bin/yes", arguments: [])
     process.limits.outputBytes = 100_000

@@ -74,6 +74,7 @@ struct ChildProcess: Sendable {
     posix_spawn_file_actions_adddup2(&actions, input, 0)
     posix_spawn_file_actions_adddup2(&actions, output, 1)
     posix_spawn_file_actions_adddup2(&actions, errors, 2)
+    ChildProcess.keepDescriptors()
     // A group of its own, so that its children end with it; default signals, none blocked.
     posix_spawnattr_setflags(
       &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
@@ -90,6 +91,23 @@ struct ChildProcess: Sendable {
     let result = posix_spawn(&pid, words[0], &actions, &attributes, &arguments, &variables)
     guard result == 0 else { throw .cannotStart(result) }
     return pid
+  }
+}
+
+extension ChildProcess {
+  /// Marks everything this process has open as its own alone.
+  ///
+  /// Not every socket is made so: a listener in a child's hands would outlive a daemon that is killed, and the next could
+  /// not start. What another thread opens meanwhile may slip through; the next call has it.
+  private static func keepDescriptors() {
+    guard let folder = opendir("/proc/self/fd") else { return }
+    defer { closedir(folder) }
+    while let entry = readdir(folder) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if let descriptor = Int32(name), descriptor > 2 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    }
   }
 }
 
