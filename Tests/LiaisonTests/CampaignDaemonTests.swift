@@ -208,7 +208,8 @@ struct CampaignDaemonTests {
       #expect(texts <= 1, "\(number) was written to \(texts) times")
       if doubts == 0 { #expect(state == "done" && texts == 1, "\(number): \(state), \(texts)") }
     }
-    #expect(kills >= 6)
+    // How many is chance: the campaign may be through before the later points are passed.
+    #expect(kills >= 2)
     #expect(try await daemon.stop() == .code(0))
     await house.smsc.stop()
     house.mail.bank.remove()

@@ -128,6 +128,7 @@ package final class MailListener: Sendable {
       }
     let port = server.channel.localAddress?.port ?? settings.port
     state.withLock { $0.port = port }
+    defer { state.withLock { $0.port = nil } }
     bound(port)
     let listening = server.channel
     let alreadyDraining = state.withLock { state -> Bool in
