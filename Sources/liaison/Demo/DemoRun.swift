@@ -89,7 +89,7 @@ func prepareDemo(_ daemon: inout Daemon, interval: Int, _ peers: [any DemoPeer])
         Forms          \(bound.publicBase)/forms/zh/consultation   (also complaint, declaration, callback; /forms/en/…)
         Live page      \(bound.api)/live#agent=\(agent)&token=\(token.text)
         Agent's stream curl -N -H 'Authorization: Bearer \(token.text)' \(bound.api)/v1/agents/\(agent)/events
-        \(hints.joined(separator: "\n        "))
+        \(hints.joined(separator: "\n  "))
         Description    \(bound.api)/openapi.json
         Operation      liaison status · ledger · quarantine list · tail   (with --demo)
 
