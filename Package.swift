@@ -3,7 +3,7 @@ import PackageDescription
 
 // The rooms and their arrows. A target may import what it depends on here and nothing else
 // (`--explicit-target-dependency-import-check error`). A sixth channel is one entry under "Channels' adapters", one
-// dependency of `liaison` and a line in its composition root.
+// dependency of `liaison`, a file in its folder Wiring and a line in ChannelKinds.
 
 let strict: [SwiftSetting] = [
   .swiftLanguageMode(.v6),

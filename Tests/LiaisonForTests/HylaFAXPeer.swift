@@ -26,7 +26,7 @@ public final class HylaFAXPeer: Sendable {
 
   public init() throws {
     folder = "/tmp/liaison-hylafax-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
-    port = try HylaFAXPeer.freePort()
+    port = try freePort()
     let made = try run([HylaFAXPeer.maker, folder, "ttyNone", "+86.10.55550100", "HUIMIN BANK", "\(folder)/lock"])
     guard made == 0 else { throw StartFailure(text: "mkspool.sh ended with \(made)") }
     try FileManager.default.createDirectory(atPath: "\(folder)/lock", withIntermediateDirectories: true)
@@ -111,20 +111,6 @@ public final class HylaFAXPeer: Sendable {
         connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
       }
     }
-  }
-
-  static func freePort() throws -> Int {
-    let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(socket) }
-    var address = address(0)
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let bound = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
-      }
-    }
-    guard bound else { throw StartFailure(text: "no free port") }
-    return Int(in_port_t(bigEndian: address.sin_port))
   }
 }
 

@@ -13,27 +13,31 @@ final class HealthWatch: Sendable {
   private let database: Database
   private let now: @Sendable () -> Timestamp
   private let every: Duration
+  /// How long after the start nothing is told of a channel that was never up: it is still connecting.
+  private let grace: Duration
   private let logger: Logger
   private let told = Mutex<[String: Health.State]>([:])
   private let ending = AsyncStream.makeStream(of: Void.self)
 
   init(
     _ supervisors: [ChannelSupervisor], database: Database, now: @escaping @Sendable () -> Timestamp,
-    every: Duration = .seconds(2), logger: Logger
+    every: Duration = .seconds(2), grace: Duration = .seconds(5), logger: Logger
   ) {
     self.supervisors = supervisors
     self.database = database
     self.now = now
     self.every = every
+    self.grace = grace
     self.logger = logger
   }
 
   func run() async {
+    let settled = ContinuousClock.now + grace
     await withTaskGroup(of: Void.self) { group in
       group.addTask { for await _ in self.ending.stream {} }
       group.addTask {
         while !Task.isCancelled {
-          await self.look()
+          await self.look(isSettled: .now >= settled)
           do { try await Task.sleep(for: self.every) } catch { return }
         }
       }
@@ -44,14 +48,14 @@ final class HealthWatch: Sendable {
 
   func stop() { ending.continuation.finish() }
 
-  /// One look at all of them.
-  func look() async {
+  /// One look at all of them; until it `isSettled` a channel that was never up is passed over.
+  private func look(isSettled: Bool) async {
     for supervisor in supervisors {
       let channel = supervisor.adapter.channel
       let health = await supervisor.health
       // The first look tells nothing: a channel that comes up is what everybody expects.
       let before = told.withLock { $0[channel.name] }
-      guard before != health.state else { continue }
+      guard before != health.state, before != nil || isSettled || health.state == .up else { continue }
       if before == nil, health.state == .up || health.state == .starting {
         told.withLock { $0[channel.name] = health.state }
         continue

@@ -1,5 +1,6 @@
 import Channels
 import Foundation
+import LiaisonForTests
 import Testing
 
 @testable import Email
@@ -39,22 +40,6 @@ final class Sink {
   func message(_ number: Int) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: directory.appendingPathComponent(String(format: "%06d.eml", number))))
   }
-}
-
-func freePort() throws -> Int {
-  let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-  defer { close(socket) }
-  var address = sockaddr_in()
-  address.sin_family = sa_family_t(AF_INET)
-  address.sin_addr.s_addr = inet_addr("127.0.0.1")
-  var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-  let bound = withUnsafeMutablePointer(to: &address) {
-    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-      bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0
-    }
-  }
-  guard bound else { throw POSIXError(.EADDRINUSE) }
-  return Int(UInt16(bigEndian: address.sin_port))
 }
 
 let testKeys: [[UInt8]] = [Array("a key for tests only, 32 octets..".utf8)]
