@@ -70,7 +70,7 @@ let package = Package(
         .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
       ],
-      swiftSettings: strict),
+      exclude: ["README.md"], swiftSettings: strict),
 
     .target(name: "Outbound", dependencies: ["Store", "ContactModel", "Channels", logging], swiftSettings: strict),
 

@@ -69,9 +69,8 @@ import Testing
   }
 
   @Test func `a trace is continued, or begun when its header is invalid`() {
-    var generator = SystemRandomNumberGenerator()
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    let trace = TraceContext(traceparent: parent, tracestate: "a=b", using: &generator)
+    let trace = TraceContext(traceparent: parent, tracestate: "a=b")
     #expect(trace.traceID == "4bf92f3577b34da6a3ce929d0e0e4736" && trace.parentID == "00f067aa0ba902b7")
     #expect(
       trace.sampled && trace.state == "a=b" && trace.traceparent.hasPrefix("00-4bf92f3577b34da6a3ce929d0e0e4736-"))
@@ -82,12 +81,12 @@ import Testing
       "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
       parent + "-x", "", "00", String(repeating: "0", count: 55),
     ] {
-      let fresh = TraceContext(traceparent: wrong, tracestate: "a=b", using: &generator)
+      let fresh = TraceContext(traceparent: wrong, tracestate: "a=b")
       #expect(fresh.parentID == nil && fresh.state == nil && fresh.traceID.utf8.count == 32)
     }
     #expect(
       TraceContext(
-        traceparent: "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", tracestate: nil, using: &generator
+        traceparent: "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", tracestate: nil
       ).parentID != nil)
   }
 

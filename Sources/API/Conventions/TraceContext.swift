@@ -12,15 +12,15 @@ public struct TraceContext: Hashable, Sendable {
   public var state: String?
 
   /// Continues the trace of `traceparent`, or begins one if it is absent or invalid (§3.2.2.3: then both are ignored).
-  public init(traceparent: String?, tracestate: String?, using generator: inout some RandomNumberGenerator) {
-    spanID = hex(generator.next() | 1)
+  public init(traceparent: String?, tracestate: String?) {
+    spanID = hex(random() | 1)
     if let traceparent, let parent = Self.parse(traceparent) {
       traceID = parent.trace
       parentID = parent.span
       sampled = parent.sampled
       state = tracestate.flatMap { $0.utf8.count <= 512 ? $0 : nil }
     } else {
-      traceID = hex(generator.next() | 1) + hex(generator.next())
+      traceID = hex(random() | 1) + hex(random())
       parentID = nil
       sampled = false
       state = nil
@@ -51,6 +51,9 @@ public struct TraceContext: Hashable, Sendable {
 }
 
 private let dash = UInt8(ascii: "-")
+
+/// From the system's generator, which is safe to ask from every thread.
+private func random() -> UInt64 { .random(in: 0 ... .max) }
 
 private func hex(_ value: UInt64) -> String {
   let digits = String(value, radix: 16)

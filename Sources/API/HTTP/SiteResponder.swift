@@ -303,9 +303,7 @@ private struct Exchange {
     method = request.method.rawValue
     path = request.uri.path
     language = Language(accepting: request.headers[.acceptLanguage])
-    var generator = SystemRandomNumberGenerator()
-    trace = TraceContext(
-      traceparent: request.headers[.traceparent], tracestate: request.headers[.tracestate], using: &generator)
+    trace = TraceContext(traceparent: request.headers[.traceparent], tracestate: request.headers[.tracestate])
   }
 
   func logger(_ base: Logger) -> Logger {
