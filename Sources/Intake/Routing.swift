@@ -138,7 +138,13 @@ extension Intake {
             at: routedAt)
         }
       }
-      guard try transaction.route(routing, at: routedAt), let wish else { return }
+      guard try transaction.route(routing, at: routedAt) else { return }
+      if let complaint = try AddressWish(complaintIn: message, on: kept.channel, transaction) {
+        try transaction.obey(
+          complaint, evidence: complaint.evidence(kept, at: routedAt), confirmation: nil, at: routedAt)
+        try transaction.setState(.complaint, of: complaint.address, source: kept.id.description, at: routedAt)
+      }
+      guard let wish else { return }
       try transaction.obey(
         wish, evidence: wish.evidence(kept, at: routedAt),
         confirmation: wish.confirmation(parameters, language: message.language), at: routedAt)

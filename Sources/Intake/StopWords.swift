@@ -25,6 +25,18 @@ extension AddressWish {
       act, about: address, on: OutboundChannel(rawValue: channel.kind.rawValue), word: property("address.stop_word"))
   }
 
+  /// What a mailbox's operator passes on: its user has called a mail of ours unwanted (RFC 5965). Nil unless it names a
+  /// mail we did send to that address; anybody can write such a report.
+  init?(complaintIn message: InboundMessage, on channel: ContactChannel, _ connection: some Connection) throws {
+    func property(_ key: String) -> String? { message.properties.first { $0.key == key }?.value }
+    guard let text = property("complaint.recipient"), let id = property("complaint.message_id"), !text.isEmpty else {
+      return nil
+    }
+    let address = Address(kind: .email, canonical: text.lowercased(), raw: text)
+    guard try connection.hasSent(id, to: address) else { return nil }
+    self.init(.stop(.promo), about: address, on: OutboundChannel(rawValue: channel.kind.rawValue))
+  }
+
   /// The arrival itself is the proof.
   func evidence(_ kept: KeptArrival, at time: Timestamp) -> ConsentEvidence {
     let kinds: [ChannelKind: ConsentEvidence.Kind] = [.sms: .sms, .email: .email, .webform: .webForm]

@@ -21,6 +21,15 @@ public struct AddressWish: Sendable, Hashable {
   }
 }
 
+extension Connection {
+  /// Whether we have sent a message of this wire identity to this address: a complaint about anything else is nobody's word.
+  public func hasSent(_ wireIdentity: String, to address: Address) throws -> Bool {
+    try first(
+      "SELECT 1 AS one FROM attempt WHERE wire_identity = $1 AND to_kind = $2 AND to_canonical = $3",
+      [.text(wireIdentity), SQLValue(address.kind), .text(address.canonical)]) != nil
+  }
+}
+
 extension WriteTransaction {
   /// Obeys at once and whatever else is on its way: jobs planned or reserved are decided again at their hand-over. False
   /// if it was so already. `confirmation` is told him once, if it changed something and at most once a day: a word that

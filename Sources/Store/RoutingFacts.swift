@@ -251,6 +251,13 @@ extension Connection {
     try first("SELECT * FROM contact WHERE contact_id = $1", [.id(id)]).map(Contact.init(row:))
   }
 
+  /// What its channel said of a message beside its content, by name (`fax.pages`, `header.date`, …); empty for a call.
+  public func properties(of contact: ContactID) throws -> [String: String] {
+    let row = try first(
+      "SELECT detail FROM contact WHERE contact_id = $1 AND channel_kind <> 'telephony'", [.id(contact)])
+    return try row?.textOrNil("detail").map { try JSONText.decode([String: String].self, from: $0) } ?? [:]
+  }
+
   /// The contacts of a request, oldest first.
   public func contacts(of request: ServiceRequestID) throws -> [Contact] {
     try query(

@@ -60,6 +60,18 @@ public final class HylaFAXPeer: Sendable {
     }
   }
 
+  /// JOBINFO of every job that was submitted, in whatever queue it is.
+  public func jobTags() throws -> [String] {
+    try ["sendq", "doneq"].flatMap { queue in
+      try FileManager.default.contentsOfDirectory(atPath: "\(folder)/\(queue)").filter { $0.hasPrefix("q") }
+        .flatMap { file in
+          // A job that moves on between the two is listed in the other queue.
+          let text = (try? String(contentsOfFile: "\(folder)/\(queue)/\(file)", encoding: .utf8)) ?? ""
+          return text.split(separator: "\n").filter { $0.hasPrefix("jobtag:") }.map { String($0.dropFirst(7)) }
+        }
+    }
+  }
+
   public func stop() {
     processes.killAll()
     // The folder is under /tmp and ours; what cannot be removed is left to the machine.

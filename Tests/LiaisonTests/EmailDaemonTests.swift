@@ -196,6 +196,137 @@ struct EmailDaemonTests {
   }
 }
 
+/// The daemon in front of a mail server that fails, or tells what it is told.
+@Suite(
+  .serialized, .enabled(if: Sink.isAvailable, "../shared/peers/email/sink.py is absent"),
+  .enabled(if: FileManager.default.isExecutableFile(atPath: Liaison.program), "liaison is not built"))
+struct MailSinkTests {
+  private func submission(_ sink: Sink) -> String {
+    "submission: {host: localhost, port: \(sink.port), tls: none, timeout: 60s, transfer_timeout: 60s}"
+  }
+
+  private func plan(_ mail: MailBank, to address: String, subject: String) async throws {
+    _ = try await mail.client.call(
+      .POST, "/v1/proactive-jobs",
+      body: try JSONObjectText([
+        "purpose": "security", "address": ["kind": "email", "value": address], "reference": UUID().uuidString,
+        "contents": ["email": ["subject": subject, "text": "您的账户于今日登录。"]],
+      ]))
+  }
+
+  @Test func `a mail dropped after the dot is in doubt, is shown, and is not sent again, nor after a restart`()
+    async throws
+  {
+    let mail = try MailBank()
+    let sink = try Sink("dropdata")
+    let first = try mail.bank.start(mail.yaml(submission(sink)))
+    _ = try await first.ready()
+    try await plan(mail, to: "kehu@bank.example", subject: "登录提醒")
+    try await mail.until("in doubt") {
+      try $0.first("SELECT 1 AS one FROM attempt WHERE state = 'in_doubt'", []) != nil
+    }
+    let shown = try await mail.client.bytes(.GET, "/v1/attempts/in-doubt")
+    #expect(String(decoding: shown, as: UTF8.self).contains("kehu@bank.example"))
+    #expect(try await first.stop() == .code(0))
+    let second = try mail.bank.start(mail.yaml(submission(sink)))
+    _ = try await second.ready()
+    // What is planned behind it goes out: the dispatcher has looked at everything.
+    try await plan(mail, to: "other@bank.example", subject: "另一封")
+    try await mail.until("both in doubt") {
+      try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'in_doubt'", []).int("n") == 2
+    }
+    #expect(sink.accepted.count == 2)
+    #expect(sink.accepted.count { $0.contains("kehu@bank.example") } == 1)
+    #expect(try await mail.look { try $0.one("SELECT count(*) AS n FROM attempt", []).int("n") } == 2)
+    #expect(try await second.stop() == .code(0))
+    mail.bank.remove()
+  }
+
+  @Test func `an answer's subject alone binds what comes back, and a complaint about our mail stops its address`()
+    async throws
+  {
+    let mail = try MailBank()
+    let sink = try Sink("ok")
+    let daemon = try mail.bank.start(mail.yaml(submission(sink)))
+    _ = try await daemon.ready()
+    _ = try await MailPeer.deliver(letter("信用卡账单", to: "service@liaison.example"), port: mail.lmtp)
+    try await mail.until("the question") { try $0.one("SELECT count(*) AS n FROM contact", []).int("n") == 1 }
+    let request = try await mail.look {
+      try $0.one("SELECT request_id AS id, reference FROM service_request", [])
+    }
+    let (id, reference) = (try request.text("id"), try request.text("reference"))
+    _ = try await mail.client.call(
+      .POST, "/v1/service-requests/\(id)/replies", body: try JSONObjectText(["text": "已核对。"]))
+    try await mail.until("sent") {
+      try $0.one("SELECT count(*) AS n FROM attempt WHERE state = 'accepted'", []).int("n") == 1
+    }
+    let token = "[案件 \(reference)]"
+    let job = try await mail.look {
+      try $0.one("SELECT contents FROM proactive_job", []).text("contents")
+    }
+    #expect(job.contains("Re: \(token) 信用卡账单"), "\(job)")
+    // A client that keeps nothing but the subject.
+    _ = try await MailPeer.deliver(letter("回复：\(token) 信用卡账单", to: "service@liaison.example"), port: mail.lmtp)
+    try await mail.until("the answer to the answer") {
+      try $0.one("SELECT count(*) AS n FROM contact WHERE direction = 'inbound'", []).int("n") == 2
+    }
+    let joined = try await mail.look {
+      try $0.one(
+        """
+        SELECT count(*) AS n FROM contact_service_request l JOIN contact c ON c.contact_id = l.contact_id
+        WHERE l.request_id = $1 AND c.direction = 'inbound'
+        """, [.text(id)]
+      ).int("n")
+    }
+    #expect(joined == 2)
+
+    // RFC 5965: one about a mail nobody sent, one about ours.
+    func complain(_ messageID: String, _ address: String) async throws {
+      let body = """
+        --b
+        Content-Type: text/plain
+
+        This is an email abuse report.
+        --b
+        Content-Type: message/feedback-report
+
+        Feedback-Type: abuse
+        User-Agent: Test/1
+        Version: 1
+        Original-Rcpt-To: <\(address)>
+        --b
+        Content-Type: text/rfc822-headers
+
+        Message-ID: <\(messageID)>
+        To: <\(address)>
+        --b--
+        """
+      let report = letter(
+        "abuse report", to: "service@liaison.example", from: "fbl@qq.example",
+        headers: "Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n", body: body)
+      #expect(try await MailPeer.deliver(report, port: mail.lmtp)[0].hasPrefix("250"))
+    }
+    let ours = try await mail.look { try $0.one("SELECT wire_identity FROM attempt", []).text("wire_identity") }
+    try await complain("invented@elsewhere.example", "kehu@bank.example")
+    try await complain(ours, "somebody@bank.example")
+    try await complain(ours, "kehu@bank.example")
+    try await mail.until("the address has complained") {
+      try $0.first("SELECT 1 AS one FROM contact_point WHERE state = 'complaint'", []) != nil
+    }
+    let stops = try await mail.look { connection in
+      try connection.query(
+        """
+        SELECT s.canonical, s.scope, e.kind FROM address_stop s JOIN evidence e ON e.evidence_id = s.evidence_id
+        """, []
+      ).map { try $0.text("canonical") + " " + $0.text("scope") + " " + $0.text("kind") }
+    }
+    #expect(stops.count == 1 && stops[0].hasPrefix("kehu@bank.example promo"), "\(stops)")
+    #expect(try await mail.look { try $0.one("SELECT count(*) AS n FROM service_request", []).int("n") } == 1)
+    #expect(try await daemon.stop() == .code(0))
+    mail.bank.remove()
+  }
+}
+
 /// The daemon behind a bank's real mail server.
 @Suite(
   .serialized, .enabled(if: BankMail.isAvailable, "Postfix, Dovecot or ../shared/peers/email are absent"),

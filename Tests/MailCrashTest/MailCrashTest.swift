@@ -19,6 +19,9 @@ struct MailCrashTest: AsyncParsableCommand {
   @Option(help: "Fixes the places and moments.") var seed: UInt64?
   @Option(help: "The program; also by the environment variable LIAISON.") var liaison = Liaison.program
   @Flag(help: "Keep the store.") var keep = false
+  @Option(help: "The mail server drops every nth mail after its final dot; 0: none.") var dropping = 0
+  @Option(help: "How many fax jobs are cut off; root and HylaFAX are needed.")
+  var fax = HylaFAXPeer.missing == nil ? 12 : 0
 
   private static let places = [
     "before-commit", "after-commit", "before-answer", "random", "reserved", "handing", "submitted", "settled",
@@ -28,7 +31,7 @@ struct MailCrashTest: AsyncParsableCommand {
     signal(SIGPIPE, SIG_IGN)
     let seed = seed ?? UInt64.random(in: 1...999_999_999)
     let bank = try TestBank()
-    let post = try PostOffice(in: bank)
+    let post = try PostOffice(in: bank, dropping: dropping)
     say("mail-crash-test: seed \(seed), \(kills) kills, store in \(bank.directory)")
     let start = ContinuousClock.now
     let running = Task { [senders] in await post.run(senders) }  // Ended by `finish` below.
@@ -60,10 +63,19 @@ struct MailCrashTest: AsyncParsableCommand {
     await database.close()
     await post.close()
     failures += result.failures
+    var faxes = "fax          left out"
+    if fax > 0 {
+      let faxCrash = try FaxCrash(kills: fax, program: liaison)
+      let ended = try await faxCrash.run(&random)
+      failures += ended.failures
+      faxes = ended.summary
+      if ended.failures.isEmpty { faxCrash.bank.remove() }
+    }
     say(
       """
       kills        \(Self.places.map { "\($0) \(kinds[$0] ?? 0)" }.joined(separator: ", "))
       \(result.summary)
+      \(faxes)
       time         \((ContinuousClock.now - start).components.seconds) s
       """)
     guard failures.isEmpty else {

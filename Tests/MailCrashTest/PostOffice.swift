@@ -29,16 +29,20 @@ final class PostOffice: Sendable {
   private let deliveryPort: Int
   private let submissionPort: Int
   private let mta: StandInMTA
+  /// In its place: one that drops some mails after their final dot, which it has then taken.
+  private let sink: Sink?
   private let taking: Task<Void, Never>
   private let client: HTTPClient
   private let threads = NIOThreadPool(numberOfThreads: 16)
 
-  init(in bank: TestBank) throws {
+  init(in bank: TestBank, dropping every: Int = 0) throws {
     self.bank = bank
     deliveryPort = try freePort()
-    submissionPort = try freePort()
+    sink = every > 0 ? try Sink("dropdata", ["every=\(every)"]) : nil
+    let ownPort = try freePort()
+    submissionPort = sink?.port ?? ownPort
     let mta = StandInMTA(
-      port: submissionPort, now: { Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1e6)) })
+      port: ownPort, now: { Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1e6)) })
     self.mta = mta
     let (stream, continuation) = AsyncStream.makeStream(of: [String].self)
     // Ended by `close`.
@@ -177,7 +181,14 @@ final class PostOffice: Sendable {
   // MARK: Afterwards
 
   func compare(with database: Database) async throws -> (failures: [String], summary: String) {
-    let known = state.withLock { $0 }
+    var known = state.withLock { $0 }
+    for line in sink?.accepted ?? [] {
+      // Time, connection, number, sender, recipient, …
+      let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
+      guard fields.count > 4 else { continue }
+      let address = fields[4].drop { $0 == "<" }.prefix { $0 != ">" }
+      known.taken[String(address), default: 0] += 1
+    }
     var failures = known.unexpected
     let (contacts, requests, jobs, ledger) = try await database.read(.bulk) { connection in
       (

@@ -80,7 +80,11 @@ public struct RecordResources: Sendable {
           .output(
             .required("contact", Contact.schema), .required("legs", .array(leg)),
             .required("attachments", .array(attachment)), .required("request_ids", .array(.id("request"))),
-            .required("call", .nullable(.any), "Of a call: its course in the switch's own terms")),
+            .required("call", .nullable(.any), "Of a call: its course in the switch's own terms"),
+            .required(
+              "properties", .map(.string()),
+              "Of a message: what its channel said beside the content (fax.pages, fax.tsi, fax.complete, header.date, …)"
+            )),
           "The contact")
       ]
     ) { call in
@@ -108,6 +112,11 @@ public struct RecordResources: Sendable {
           "contact": contact.json, "legs": .array(legs), "attachments": .array(parts),
           "request_ids": .array(requests.map { .text($0) }),
           "call": try call.map(JSONValue.encoding) ?? .null,
+          "properties": .object(
+            JSONObject(
+              try connection.properties(of: id).sorted { $0.key < $1.key }.map {
+                .init(name: $0.key, value: .string($0.value))
+              })),
         ]
         return (
           Reply.json(value, version: Int64(contact.version)), seen: sights([(contact.customerNo, id.description)])

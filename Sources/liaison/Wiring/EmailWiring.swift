@@ -125,7 +125,8 @@ struct EmailWiring: ChannelWiring {
   private static func submission(_ reader: ConfigurationReader) -> MailSubmissionSettings {
     let tls = reader.string("tls", default: "starttls", allowed: MailSubmissionSettings.TLS.allCases.map(\.rawValue))
     return MailSubmissionSettings(
-      host: reader.string("host"), port: reader.integer("port", default: 587, in: 1...65_535),
+      host: reader.string("host"),
+      port: reader.integer("port", default: tls == "implicit" ? 465 : 587, in: 1...65_535),
       hostName: reader.string("host_name", default: "liaison"), tls: .init(rawValue: tls) ?? .starttls,
       caFile: reader.optionalString("authorities"), user: reader.optionalString("user"),
       password: reader.secret("password"), sessions: reader.integer("sessions", default: 4, in: 1...64),

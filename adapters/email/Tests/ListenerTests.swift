@@ -162,15 +162,18 @@ final class Peer: @unchecked Sendable {
     defer { try? FileManager.default.removeItem(at: directory) }
     let certificate = directory.appendingPathComponent("cert.pem").path
     let key = directory.appendingPathComponent("key.pem").path
-    let openssl = Process()
-    openssl.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-    openssl.arguments = [
-      "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-      "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate,
-    ]
-    openssl.standardError = FileHandle.nullDevice
-    try openssl.run()
-    openssl.waitUntilExit()
+    @Sendable func renew() throws {
+      let openssl = Process()
+      openssl.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+      openssl.arguments = [
+        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+        "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate,
+      ]
+      openssl.standardError = FileHandle.nullDevice
+      try openssl.run()
+      openssl.waitUntilExit()
+    }
+    try renew()
     var listener = MailListenerSettings(wire: .smtp, port: 0)
     listener.certificateFile = certificate
     listener.keyFile = key
@@ -197,6 +200,16 @@ final class Peer: @unchecked Sendable {
       #expect(
         Wanted(await secure.submit(dispatch(to: "service@bank.example", subject: "安全", adapter: secure))) == .accepted)
       #expect(await ledger.subjects == ["安全"])
+      // Renewed while it runs: who trusts the new one alone is served, and a key that is half written does no harm.
+      try renew()
+      let renewed = sender(.starttls)
+      #expect(
+        Wanted(await renewed.submit(dispatch(to: "service@bank.example", subject: "新证书", adapter: renewed)))
+          == .accepted)
+      try Data("-----BEGIN".utf8).write(to: URL(fileURLWithPath: key))
+      #expect(
+        Wanted(await renewed.submit(dispatch(to: "service@bank.example", subject: "旧证书", adapter: renewed)))
+          == .accepted)
     }
   }
 }

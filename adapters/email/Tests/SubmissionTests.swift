@@ -5,43 +5,6 @@ import Testing
 
 @testable import Email
 
-private let sinkScript = "../shared/peers/email/sink.py"
-
-/// A mail server with one way to fail; killed when the test lets go of it.
-final class Sink {
-  let port: Int
-  let directory: URL
-  private let process = Process()
-
-  init(_ mode: String, _ options: [String] = []) throws {
-    directory = FileManager.default.temporaryDirectory.appendingPathComponent("sink-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    port = try freePort()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["python3", sinkScript, "\(port)", directory.path, "mode=\(mode)", "save=yes"] + options
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    // It says "up: …" when it listens.
-    _ = output.fileHandleForReading.availableData
-  }
-  deinit {
-    process.terminate()
-    // A directory that is left behind under /tmp harms nobody.
-    try? FileManager.default.removeItem(at: directory)
-  }
-
-  /// Lines of the log: one per accepted message.
-  var accepted: [String] {
-    let text = (try? String(contentsOf: directory.appendingPathComponent("log.tsv"), encoding: .utf8)) ?? ""
-    return text.split(separator: "\n").map(String.init)
-  }
-  func message(_ number: Int) throws -> [UInt8] {
-    [UInt8](try Data(contentsOf: directory.appendingPathComponent(String(format: "%06d.eml", number))))
-  }
-}
-
 let testKeys: [[UInt8]] = [Array("a key for tests only, 32 octets..".utf8)]
 
 func adapter(_ submission: MailSubmissionSettings) -> EmailAdapter {
@@ -89,7 +52,7 @@ struct SinkCase: Sendable, CustomStringConvertible {
   var description: String { mode + (to == "kehu@example.cn" ? "" : " \(to)") + (trusts ? " trusted" : "") }
 }
 
-@Suite(.enabled(if: FileManager.default.fileExists(atPath: sinkScript), "\(sinkScript) is absent"))
+@Suite(.enabled(if: Sink.isAvailable, "../shared/peers/email/sink.py is absent"))
 struct SubmissionTests {
   static let cases: [SinkCase] = [
     .init(mode: "ok", wanted: .accepted, taken: 1),
@@ -110,6 +73,9 @@ struct SubmissionTests {
     .init(mode: "starttls", tls: .starttls, wanted: .deferred, taken: 0),
     .init(mode: "badcert", tls: .starttls, trusts: true, wanted: .deferred, taken: 0),
     .init(mode: "tls", tls: .starttls, trusts: true, wanted: .deferred, taken: 0),
+    .init(mode: "tls", tls: .implicit, trusts: true, wanted: .accepted, taken: 1),
+    .init(mode: "tls", tls: .implicit, wanted: .deferred, taken: 0),
+    .init(mode: "ok", tls: .implicit, trusts: true, wanted: .deferred, taken: 0),
     .init(mode: "stripstarttls", tls: .starttls, wanted: .deferred, taken: 0),
     .init(mode: "badtls", tls: .starttls, wanted: .deferred, taken: 0),
     .init(mode: "auth", tls: .starttls, trusts: true, user: "service", wanted: .accepted, taken: 1),
@@ -127,7 +93,8 @@ struct SubmissionTests {
   func `every way of a mail server to fail gives its outcome`(_ test: SinkCase) async throws {
     let sink = try Sink(test.mode, test.options)
     // Where the server never says anything the wait must end soon; elsewhere a busy machine is no fault.
-    let patience = ["blackhole", "tls", "badtls"].contains(test.mode) ? 4 : 60
+    let isMute = ["blackhole", "badtls"].contains(test.mode) || test.mode == "tls" && test.tls != .implicit
+    let patience = isMute ? 4 : 60
     let adapter = adapter(
       MailSubmissionSettings(
         host: "localhost", port: sink.port, tls: test.tls,
@@ -176,6 +143,42 @@ struct SubmissionTests {
     #expect(outcomes.count { $0 == .accepted || $0 == .inDoubt } == taken)
     #expect(outcomes.count { $0 == .inDoubt } == sink.accepted.count { $0.hasSuffix("DROPPED") })
     #expect(!outcomes.contains(.rejected))
+  }
+
+  /// The same ends over our own conversation, which carries addresses beyond ASCII and TLS from the first byte.
+  static let beyondASCII: [SinkCase] = [
+    .init(mode: "ok", wanted: .accepted, taken: 1), .init(mode: "dropdata", wanted: .inDoubt, taken: 1),
+    .init(mode: "dropmid", bytes: 4 << 20, wanted: .deferred, taken: 0),
+    .init(mode: "tempdata", wanted: .deferred, taken: 0), .init(mode: "permdata", wanted: .rejected, taken: 0),
+    .init(mode: "greylist", wanted: .deferred, taken: 0), .init(mode: "busy", wanted: .deferred, taken: 0),
+    .init(mode: "reject", to: "bad张@example.cn", wanted: .rejected, taken: 0),
+    .init(mode: "noehlo", wanted: .rejected, taken: 0), .init(mode: "longreply", wanted: .accepted, taken: 1),
+    .init(mode: "auth", tls: .starttls, trusts: true, user: "service", wanted: .accepted, taken: 1),
+    .init(
+      mode: "auth", tls: .starttls, trusts: true, user: "service", password: "wrong", wanted: .deferred, taken: 0),
+    .init(mode: "stripstarttls", tls: .starttls, wanted: .deferred, taken: 0),
+    .init(mode: "starttls", tls: .starttls, wanted: .deferred, taken: 0),
+    .init(mode: "tarpit", options: ["delay=0.1"], wanted: .accepted, taken: 1),
+    .init(mode: "maxmsg", wanted: .accepted, taken: 1),
+  ]
+
+  @Test(arguments: beyondASCII)
+  func `an address beyond ASCII gets its mail, or its outcome`(_ test: SinkCase) async throws {
+    let sink = try Sink(test.mode, test.options)
+    let adapter = adapter(
+      MailSubmissionSettings(
+        host: "localhost", port: sink.port, tls: test.tls,
+        caFile: test.trusts ? sink.directory.appendingPathComponent("cert.pem").path : nil, user: test.user,
+        password: test.password, sessions: 1))
+    let to = test.to == "kehu@example.cn" ? "客户@example.cn" : test.to
+    let text = String(repeating: "x", count: test.bytes)
+    let outcome = await adapter.submit(dispatch(to: to, text: "尊敬的客户\n.\n..\n" + text, adapter: adapter))
+    #expect(Wanted(outcome) == test.wanted, "\(outcome)")
+    #expect(sink.accepted.count == test.taken)
+    guard test.mode == "ok" else { return }
+    let mail = try await MailReader().read(try sink.message(1))
+    #expect(mail.text == "尊敬的客户\r\n.\r\n..")
+    #expect(mail.recipients == [to])
   }
 
   @Test func `a mail arrives as composed and is read back by our own reader`() async throws {

@@ -1,5 +1,6 @@
 import CGMime
 import Glibc
+import Synchronization
 
 /// Bytes to text, by label where the label tells the truth and by the bytes where it does not.
 ///
@@ -234,6 +235,31 @@ extension Charset {
 
 // MARK: iconv
 
+/// Converters that were opened: opening one loads a library, which takes longer than a line of text. One is out of the table while it is used.
+private final class Converters: Sendable {
+  static let shared = Converters()
+  private static let most = 32
+  private let idle = Mutex<[String: [UInt]]>([:])
+
+  func take(_ name: String) -> iconv_t? {
+    let kept = idle.withLock { $0[name]?.popLast() }
+    if let kept { return iconv_t(bitPattern: kept) }
+    guard let opened = iconv_open("UTF-8", name), Int(bitPattern: opened) != -1 else { return nil }
+    return opened
+  }
+
+  func giveBack(_ converter: iconv_t, _ name: String) {
+    // Back to its first state, whatever was cut off in the middle.
+    _ = iconv(converter, nil, nil, nil, nil)
+    let isKept = idle.withLock { idle in
+      guard idle.values.reduce(0, { $0 + $1.count }) < Self.most else { return false }
+      idle[name, default: []].append(UInt(bitPattern: converter))
+      return true
+    }
+    if !isKept { iconv_close(converter) }
+  }
+}
+
 extension Charset {
   private static func strict(_ bytes: UnsafeBufferPointer<UInt8>, _ name: String) -> String? {
     convert(bytes, from: name, replacing: false)
@@ -246,9 +272,9 @@ extension Charset {
 
   private static func convert(_ bytes: UnsafeBufferPointer<UInt8>, from name: String, replacing: Bool) -> String? {
     guard name.utf8.count <= 40, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != 0x2f }),
-      let converter = iconv_open("UTF-8", name), Int(bitPattern: converter) != -1
+      let converter = Converters.shared.take(name)
     else { return nil }
-    defer { iconv_close(converter) }
+    defer { Converters.shared.giveBack(converter, name) }
     guard let base = bytes.baseAddress, bytes.count > 0 else { return "" }
     var output = [UInt8](repeating: 0, count: bytes.count * 2 + 64)
     var written = 0

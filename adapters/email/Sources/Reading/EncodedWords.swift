@@ -142,8 +142,30 @@ func hexValue(_ byte: UInt8) -> UInt8? {
 }
 func isHex(_ byte: UInt8) -> Bool { hexValue(byte) != nil }
 
+private func foldedASCII(_ text: String) -> String {
+  String(unsafeUninitializedCapacity: text.utf8.count) { out in
+    var count = 0
+    var isPending = false
+    for byte in text.utf8 {
+      if isSpace(byte) {
+        isPending = count > 0
+        continue
+      }
+      if isPending {
+        out[count] = 0x20
+        count += 1
+        isPending = false
+      }
+      out[count] = byte
+      count += 1
+    }
+    return count
+  }
+}
+
 /// Every run of white space, also no-break and ideographic blanks, becomes one blank; the ends are trimmed.
 func foldBlanks(_ text: String) -> String {
+  if text.utf8.allSatisfy({ $0 < 0x80 }) { return foldedASCII(text) }
   var out = String.UnicodeScalarView()
   var pendingBlank = false
   for scalar in text.unicodeScalars {

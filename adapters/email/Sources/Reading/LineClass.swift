@@ -18,7 +18,7 @@ enum LineClass: Sendable {
       self = .empty
       return
     }
-    let bare = line.trimmed
+    let bare = line.trimmedSlice
     if Self.isDelimiter(bare) {
       self = .delimiter
     } else if Self.isDeviceSignature(bare) {
@@ -27,7 +27,7 @@ enum LineClass: Sendable {
       self = .attribution
     } else if MailHeaderLine.matches(bare) {
       self = .header
-    } else if bare.hasPrefix(">") {
+    } else if bare.begins(with: ">") {
       self = .quote
     } else {
       self = .text
@@ -43,33 +43,32 @@ enum LineClass: Sendable {
       default: continue
       }
     }
-    return isDeviceSignature(line.trimmed)
+    return isDeviceSignature(line.trimmedSlice)
   }
 
-  private static func isDelimiter(_ line: String) -> Bool {
-    line.unicodeScalars.allSatisfy { "-_,=+~#*ᐧ—─━".unicodeScalars.contains($0) || $0 == " " }
-      && !line.utf8.contains(0x20)
+  private static func isDelimiter(_ line: Substring) -> Bool {
+    line.unicodeScalars.allSatisfy { delimiters.contains($0) }
   }
+  private static let delimiters = "-_,=+~#*ᐧ—─━".unicodeScalars
 
-  private static func isDeviceSignature(_ line: String) -> Bool {
-    var text = line
-    if text.hasPrefix("<") || text.hasPrefix("(") || text.hasPrefix("[") {
-      text = String(text.drop { $0 == "<" || $0 == "(" || $0 == "[" })
+  private static func isDeviceSignature(_ line: Substring) -> Bool {
+    let text = line.droppingFirst { $0 == 0x3c || $0 == 0x28 || $0 == 0x5b }
+    // The first letters of everything below; most lines begin otherwise.
+    guard let first = text.utf8.first.map(lowered) else { return false }
+    switch first {
+    case 0x73, 0x67, 0x65, 0x69, 0x76, 0x66, 0x64, 0xe4...0xe9: break  // s g e i v f d, 从来 发 通 获
+    default: if !text.has("obile") && !text.has("OBILE") { return false }
     }
     let lower = withoutLinks(text.lowercased())
-    if deviceOpenings.contains(where: { lower.hasPrefix($0) }) { return true }
-    if lower.hasPrefix("from my "), lower.count <= 28 { return true }
-    if lower.hasPrefix("von meinem "), lower.has(" gesendet") { return true }
-    if lower.hasPrefix("diese nachricht wurde von "), lower.has(" gesendet") { return true }
+    if lower.beginsWithAny(of: deviceOpenings) { return true }
+    if lower.begins(with: "from my "), lower.count <= 28 { return true }
+    if lower.begins(with: "von meinem "), lower.has(" gesendet") { return true }
+    if lower.begins(with: "diese nachricht wurde von "), lower.has(" gesendet") { return true }
     if let offset = lower.firstOffset(of: " from mobile"), !lower.utf8.prefix(offset).contains(0x20) { return true }
     // 发自我的iPhone, 发自我的小米手机, 发自网易邮箱大师, 来自 Outlook for iOS, 從我的 iPhone 傳送
-    if lower.count <= 30 {
-      if lower.hasPrefix("发自") || lower.hasPrefix("發自") || lower.hasPrefix("從我的") { return true }
-      if lower.hasPrefix("从我的"), lower.hasSuffix("发送") { return true }
-      if lower.hasPrefix("来自我的") || lower.hasPrefix("通过手机发送") { return true }
-      if lower.hasPrefix("获取 outlook for") || lower.hasPrefix("获取outlook for") { return true }
-    }
-    return false
+    guard first >= 0xe4, lower.utf8.count <= 120, lower.count <= 30 else { return false }
+    return lower.beginsWithAny(of: ["发自", "發自", "從我的", "来自我的", "通过手机发送", "获取 outlook for", "获取outlook for"])
+      || lower.begins(with: "从我的") && lower.ends(with: "发送")
   }
 
   /// `get [outlook for android](https://…)` → `get outlook for android`.
@@ -81,7 +80,7 @@ enum LineClass: Sendable {
       text[..<open] + text[text.index(after: open)..<close] + text[text.index(after: end)...])
   }
 
-  private static let deviceOpenings = [
+  private static let deviceOpenings: [StaticString] = [
     "sent from ", "sent via ", "sent with ", "sent by ", "get outlook for ", "envoyé depuis mon ",
     "envoyé depuis yahoo mail", "envoyé de mon ", "inviato da ", "sendt fra min ", "enviado do meu ",
     "enviado desde mi ", "verzonden met ", "verstuurd vanaf mijn ", "från min ", "skickat från min ",
@@ -91,12 +90,15 @@ enum LineClass: Sendable {
 
 /// "From: …", "Sent: …" and their like in the languages of mail clients.
 enum MailHeaderLine {
-  static func matches(_ line: String) -> Bool {
-    var text = line[...]
-    while let first = text.first, first == "*" || first == " " { text.removeFirst() }
-    guard let colon = text.prefix(40).firstIndex(where: { $0 == ":" || $0 == "：" }) else { return false }
+  static func matches(_ line: Substring) -> Bool {
+    let text = line.droppingFirst { $0 == 0x2a || $0 == 0x20 }
+    guard let bytes = text.utf8.prefix(160).firstIndex(where: { $0 == 0x3a || $0 == 0xef }) else { return false }
+    guard text.utf8[bytes] == 0x3a || text.prefix(40).contains("：") else { return false }
+    guard let colon = text.firstIndex(where: { $0 == ":" || $0 == "：" }) else { return false }
     var name = text[..<colon]
     while let last = name.last, last == "*" || last == " " || last == "\u{3000}" { name.removeLast() }
+    // No name of a field is that long, in bytes.
+    guard name.utf8.count <= 32 else { return false }
     let value = text[text.index(after: colon)...]
     let key = name.lowercased().filter { $0 != " " || !name.contains(where: \.isCJK) }
     if dated.contains(key) { return value.contains(where: \.isNumber) || value.contains(where: \.isCJK) }

@@ -16,6 +16,12 @@ enum MIMEParser {
     -> MIMEPart
   {
     let body = UnsafeBufferPointer(rebasing: bytes[min(bodyStart, bytes.count)...])
+    // Nothing to take apart and nothing to undo.
+    let encoding = headers.text("content-transfer-encoding")?.lowercased() ?? ""
+    if ["", "7bit", "8bit", "binary"].contains(encoding) {
+      let whole = MIMEPart(headers: headers, content: .leaf(Array(body)), hints: hints)
+      if whole.mediaType.begins(with: "text/") { return whole }
+    }
     var head: [UInt8] = []
     for field in headers.fields where structural.contains(field.name) {
       // A second Content-Type would win in GMime; the first is what other readers take.

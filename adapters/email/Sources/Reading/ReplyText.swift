@@ -10,8 +10,7 @@ enum ReplyText {
   static func trim(_ text: String, isForward: Bool = false) -> String {
     var source = Preparation.prepared(text)
     if isForward { return source.joinedLines }
-    let marked = source.lines.contains { LineClass.mayMark($0) }
-    if !marked { return source.joinedLines }
+    if !source.lines.contains(where: LineClass.mayMark) { return source.joinedLines }
     source.joinAttributions()
     var run = LineRun(source.lines)
     run.cutAtDelimiter()
@@ -171,12 +170,12 @@ private struct Preparation {
       }
       normal = String(decoding: bytes, as: UTF8.self)
     }
-    var lines = normal.split(separator: "\n", omittingEmptySubsequences: false)
+    var lines = Substring.lines(of: normal)
     stripPGP(&lines)
     stripUnsubscribe(&lines)
     var prepared = Preparation(original: "", lines: lines)
     prepared.original = lines.joined(separator: "\n").trimmedBlanks
-    prepared.lines = prepared.original.split(separator: "\n", omittingEmptySubsequences: false)
+    prepared.lines = Substring.lines(of: prepared.original)
     prepared.putCodeAside()
     prepared.unfoldEnclosedQuotes()
     for index in prepared.lines.indices { prepared.lines[index] = normalQuoteMarks(prepared.lines[index]) }
@@ -197,7 +196,9 @@ private struct Preparation {
       lines.removeSubrange(...first)
       if let hash = lines.first, hash.hasPrefix("Hash:") { lines.removeFirst() }
     }
-    if let begin = lines.firstIndex(where: { $0.trimmed == "-----BEGIN PGP SIGNATURE-----" }) {
+    if let begin = lines.firstIndex(where: {
+      $0.has("-----BEGIN PGP SIG") && $0.trimmed == "-----BEGIN PGP SIGNATURE-----"
+    }) {
       let end = lines[begin...].firstIndex { $0.trimmed == "-----END PGP SIGNATURE-----" }
       if let end { lines.removeSubrange(begin...end) }
     }
@@ -215,7 +216,7 @@ private struct Preparation {
   }
 
   private mutating func putCodeAside() {
-    guard lines.contains(where: { $0.hasPrefix("```") }) else { return }
+    guard lines.contains(where: { $0.begins(with: "```") }) else { return }
     var out: [Substring] = []
     var index = 0
     while index < lines.count {
@@ -239,6 +240,10 @@ private struct Preparation {
   private mutating func unfoldEnclosedQuotes() {
     var index = 0
     while index < lines.count {
+      guard lines[index].has(">>>") else {
+        index += 1
+        continue
+      }
       let line = lines[index].trimmed
       guard line.hasPrefix(">>>") else {
         index += 1
@@ -294,10 +299,10 @@ private struct Preparation {
     var index = 0
     while index < lines.count {
       defer { index += 1 }
-      guard Attribution.begins(lines[index]) || Attribution.matches(lines[index]) else { continue }
+      var matched = Attribution.matches(lines[index])
+      guard matched || Attribution.begins(lines[index]) else { continue }
       let quoted = lines[index].trimmed.hasPrefix(">")
       var joined = String(lines[index])
-      var matched = Attribution.matches(lines[index])
       var last = index
       for extra in 1...4 where index + extra < lines.count {
         let next = lines[index + extra].trimmed
@@ -321,6 +326,18 @@ private struct Preparation {
 }
 
 extension Substring {
-  var trimmed: String { String(self).trimmedBlanks }
-  var isBlank: Bool { allSatisfy { $0.isWhitespace || $0 == "\u{feff}" || $0 == "\u{200b}" } }
+  /// Without ASCII white space at either end.
+  var trimmed: String { String(trimmedSlice) }
+  var trimmedSlice: Substring {
+    let bytes = utf8
+    guard let first = bytes.firstIndex(where: { !isSpace($0) }), let last = bytes.lastIndex(where: { !isSpace($0) })
+    else { return Substring() }
+    return Substring(bytes[first...last])
+  }
+  var isBlank: Bool {
+    guard let first = utf8.first(where: { !isSpace($0) }) else { return true }
+    // Nothing that is blank and not ASCII begins otherwise: U+0085 and U+00A0, U+1680 and U+2000 on, U+FEFF.
+    guard first == 0xc2 || (first >= 0xe1 && first <= 0xef) else { return false }
+    return allSatisfy { $0.isWhitespace || $0 == "\u{feff}" || $0 == "\u{200b}" }
+  }
 }

@@ -61,29 +61,54 @@ final class CurlConnection: @unchecked Sendable {
   /// curl_global_init is not safe among threads: once, before the first handle.
   private static let isInitialised: Bool = curl_global_init(Int(CURL_GLOBAL_DEFAULT)) == CURLE_OK
 
-  init(_ settings: MailboxSettings, token: String?, wakeup: Wakeup) throws(MailboxFailure) {
+  /// What libcurl is told.
+  struct Target {
+    var url: String
+    /// Nil: nobody logs in.
+    var user: String?
+    var password: String?
+    /// Of XOAUTH2, instead of a password.
+    var token: String?
+    /// STARTTLS or nothing.
+    var demandsTLS: Bool
+    var caFile: String?
+    var timeoutSeconds: Int
+  }
+
+  convenience init(_ settings: MailboxSettings, token: String?, wakeup: Wakeup) throws(MailboxFailure) {
+    let scheme = settings.wire.rawValue + (settings.tls == .implicit ? "s" : "")
+    try self.init(
+      Target(
+        url: "\(scheme)://\(settings.host):\(settings.port)/", user: settings.user, password: settings.password,
+        token: token, demandsTLS: settings.tls == .starttls, caFile: settings.caFile,
+        timeoutSeconds: settings.timeoutSeconds), wakeup: wakeup)
+  }
+
+  init(_ target: Target, wakeup: Wakeup) throws(MailboxFailure) {
     guard Self.isInitialised, let handle = curl_easy_init() else {
       throw MailboxFailure(code: .connection, text: "libcurl could not be initialised")
     }
     self.handle = handle
     self.wakeup = wakeup
-    timeoutMilliseconds = settings.timeoutSeconds * 1_000
-    let scheme = settings.wire.rawValue + (settings.tls == .implicit ? "s" : "")
-    curl_shim_set_string(handle, CURLOPT_URL, "\(scheme)://\(settings.host):\(settings.port)/")
+    timeoutMilliseconds = target.timeoutSeconds * 1_000
+    curl_shim_set_string(handle, CURLOPT_URL, target.url)
+    curl_shim_set_long(handle, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2)
     curl_shim_set_long(handle, CURLOPT_CONNECT_ONLY, 1)
     curl_shim_set_long(handle, CURLOPT_NOSIGNAL, 1)
     curl_shim_set_long(handle, CURLOPT_TCP_KEEPALIVE, 1)
     curl_shim_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, timeoutMilliseconds)
     curl_shim_set_long(handle, CURLOPT_TIMEOUT_MS, timeoutMilliseconds)
     curl_shim_set_string(handle, CURLOPT_PROXY, "")
-    curl_shim_set_string(handle, CURLOPT_USERNAME, settings.user)
-    if let token {
-      curl_shim_set_string(handle, CURLOPT_XOAUTH2_BEARER, token)
-    } else {
-      curl_shim_set_string(handle, CURLOPT_PASSWORD, settings.password ?? "")
+    if let user = target.user {
+      curl_shim_set_string(handle, CURLOPT_USERNAME, user)
+      if let token = target.token {
+        curl_shim_set_string(handle, CURLOPT_XOAUTH2_BEARER, token)
+      } else {
+        curl_shim_set_string(handle, CURLOPT_PASSWORD, target.password ?? "")
+      }
     }
-    if settings.tls == .starttls { curl_shim_set_long(handle, CURLOPT_USE_SSL, Int(CURLUSESSL_ALL.rawValue)) }
-    if let file = settings.caFile { curl_shim_set_string(handle, CURLOPT_CAINFO, file) }
+    if target.demandsTLS { curl_shim_set_long(handle, CURLOPT_USE_SSL, Int(CURLUSESSL_ALL.rawValue)) }
+    if let file = target.caFile { curl_shim_set_string(handle, CURLOPT_CAINFO, file) }
     let result = curl_easy_perform(handle)
     guard result == CURLE_OK else {
       let words = String(cString: curl_easy_strerror(result))

@@ -14,7 +14,7 @@ public struct MailListenerSettings: Sendable {
   public var port: Int
   /// The name we greet with.
   public var hostName: String
-  /// PEM files; both or none. With them STARTTLS is offered.
+  /// PEM files; both or none. With them STARTTLS is offered; read again when they change.
   public var certificateFile: String?
   public var keyFile: String?
   public var requiresTLS: Bool
@@ -104,13 +104,9 @@ package final class MailListener: Sendable {
 
   /// Serves until drained or cancelled. Throws if the port cannot be bound or the certificate not be read.
   package func run(bound: @Sendable (Int) -> Void = { _ in }, deliver: @escaping Deliver) async throws {
-    var tls: NIOSSLContext?
+    var tls: ListenerCertificate?
     if let certificate = settings.certificateFile, let key = settings.keyFile {
-      var configuration = TLSConfiguration.makeServerConfiguration(
-        certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
-        privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
-      configuration.minimumTLSVersion = .tlsv12
-      tls = try NIOSSLContext(configuration: configuration)
+      tls = try ListenerCertificate(certificateFile: certificate, keyFile: key, logger: logger)
     }
     let idle = settings.idleSeconds
     let server = try await ServerBootstrap(group: group)
@@ -146,7 +142,8 @@ package final class MailListener: Sendable {
     }
   }
 
-  private func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, tls: NIOSSLContext?, deliver: Deliver) async
+  private func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, tls: ListenerCertificate?, deliver: Deliver)
+    async
   {
     let admitted = state.withLock { state -> Bool in
       guard state.connections < settings.maximumConnections, !state.draining else { return false }
@@ -170,7 +167,7 @@ package final class MailListener: Sendable {
 
   private func converse(
     _ channel: any Channel, _ inbound: NIOAsyncChannelInboundStream<ByteBuffer>,
-    _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>, tls: NIOSSLContext?, deliver: Deliver
+    _ outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>, tls: ListenerCertificate?, deliver: Deliver
   ) async throws {
     var session = MailSession(
       flavour: settings.wire == .lmtp ? .lmtp : .smtp, hostName: settings.hostName,
@@ -202,7 +199,7 @@ package final class MailListener: Sendable {
             lines = LineBuffer()
             let reply = replies
             replies = ""
-            try await Self.startTLS(channel, reply: reply, context: tls)
+            try await Self.startTLS(channel, reply: reply, context: tls.context)
             session.secured()
           case .deliver(let envelope, let message):
             let outcomes: [MailSession.Outcome]

@@ -4,12 +4,12 @@ import Glibc
 
 /// Where and how mail is handed to the bank's server.
 public struct MailSubmissionSettings: Sendable {
-  public enum TLS: String, Sendable, CaseIterable { case none, starttls }
+  public enum TLS: String, Sendable, CaseIterable { case none, starttls, implicit }
   public var host: String
   public var port: Int
   /// The name given in EHLO.
   public var hostName: String
-  /// `starttls`: refused TLS or a wrong certificate means nothing is sent.
+  /// Refused TLS or a wrong certificate means nothing is sent. `implicit`: from the first byte on, as on port 465.
   public var tls: TLS
   /// PEM; nil: the system's authorities.
   public var caFile: String?

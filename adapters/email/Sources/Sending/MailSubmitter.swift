@@ -63,9 +63,20 @@ final class MailSubmitter: Sendable {
         return Array(state.queue.prefix(count))
       }
       guard !batch.isEmpty else { return }
-      let traces = ESMTPSession.send(batch.map(\.letter), settings: settings, now: now)
-      for (waiting, trace) in zip(batch, traces) { waiting.done.resume(returning: trace) }
+      // libesmtp knows neither TLS from the first byte nor addresses beyond ASCII.
+      let isOurs = { (waiting: Waiting) -> Bool in
+        self.settings.tls == .implicit || SMTPConversation.needsUTF8(waiting.letter)
+      }
+      let (ours, others) = (batch.filter(isOurs), batch.filter { !isOurs($0) })
+      if !others.isEmpty {
+        tell(others, ESMTPSession.send(others.map(\.letter), settings: settings, now: now))
+      }
+      if !ours.isEmpty { tell(ours, SMTPConversation.send(ours.map(\.letter), settings: settings, now: now)) }
     }
+  }
+
+  private func tell(_ waiting: [Waiting], _ traces: [SendTrace]) {
+    for (one, trace) in zip(waiting, traces) { one.done.resume(returning: trace) }
   }
 
   /// No letter is taken any more; those in hand are finished. Returns when the threads have ended.

@@ -91,6 +91,30 @@ struct ReceivedFax: Sendable {
     )
   }
 
+  /// That a fax which is stored already was cut off, as the hook says after the fact: a note in the fax's own request.
+  func lateWord(on channel: ContactChannel) -> Arrival {
+    var origin = FaxOrigin()
+    if let notice { origin.take(notice.callIDs, order: order) }
+    origin.caller = origin.caller ?? row.caller ?? journal?.caller
+    let error = receiveError ?? ""
+    let key = ReceivedFax.wireKey(server: server, row: row)
+    let words =
+      language == .zh
+      ? (subject: "传真接收中断（补充说明）", text: "先前收到的传真 \(row.file) 不完整：\(error)")
+      : (subject: "Fax was cut off (late note)", text: "The fax \(row.file) received before is incomplete: \(error)")
+    let message = InboundMessage(
+      subject: words.subject, text: words.text,
+      claims: origin.caller.map { [Claim(.phone, plan.faxAddress($0).canonical, source: .wire)] } ?? [],
+      thread: .init(references: ["fax:\(channel.name)/\(key)"]),
+      properties: [
+        .init("fax.complete", "no"), .init("fax.error", error), .init("fax.file", row.file),
+        .init("fax.server", server), .init("fax.about", key),
+      ])
+    return Arrival(
+      channel: channel, wireKey: key + "/cut", from: origin.caller.map(plan.faxAddress), to: nil,
+      receivedAt: receivedAt, payload: .message(message), raw: Array(words.text.utf8))
+  }
+
   private func message(
     on channel: ContactChannel, _ reading: FaxReading, _ origin: FaxOrigin, _ extras: Extras, fromTSI: Bool
   ) -> InboundMessage {

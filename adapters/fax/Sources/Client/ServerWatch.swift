@@ -22,6 +22,8 @@ actor ServerWatch {
   /// Taken, and still in the queue: what has left it is forgotten, so that the queues bound this memory.
   private var takenFaxes: Set<String> = []
   private var takenJobs: Set<String> = []
+  /// Of the faxes taken, those that are known as cut: nobody needs to be told again.
+  private var knownCut: Set<String> = []
   private var firstSeen: [String: Timestamp] = [:]
   private var notices: [String: ReceiveNotice] = [:]
   /// Hooks that wait for an answer, with the number of sweeps that had begun when they came.
@@ -195,6 +197,7 @@ actor ServerWatch {
     rows += try await session.unlisted(names, listed: rows)
     firstSeen = firstSeen.filter { name, _ in rows.contains { $0.file == name } }
     takenFaxes.formIntersection(rows.map { ReceivedFax.wireKey(server: server.name, row: $0) })
+    knownCut.formIntersection(takenFaxes)
     for row in rows {
       if draining { return }
       try await take(row, session, accept)
@@ -221,11 +224,16 @@ actor ServerWatch {
 
   private func take(_ row: ReceivedRow, _ session: ServerSession, _ accept: ChannelAdapter.Accept) async throws {
     let key = ReceivedFax.wireKey(server: server.name, row: row)
-    if takenFaxes.contains(key) { return answer(row.file, .stored) }
+    if takenFaxes.contains(key) { return await takeLateWord(row, key, accept) }
     let seen = firstSeen[row.file] ?? clock()
     firstSeen[row.file] = seen
     guard !row.isReceiving else { return }
-    if await isKept(key) { return try await recall(row, key, session) }
+    if await isKept(key) {
+      let notice = notices[row.file]
+      try await recall(row, key, session)
+      notices[row.file] = notice
+      return await takeLateWord(row, key, accept)
+    }
     // How it ended is known from hook or journal a moment after the file is there.
     let told = notices[row.file] != nil || journal[row.file] != nil
     if !told, clock() < seen + configuration.receiveGrace {
@@ -248,6 +256,7 @@ actor ServerWatch {
     switch await accept(arrival) {
     case .stored, .duplicate:
       takenFaxes.insert(key)
+      if fax.isComplete == false { knownCut.insert(key) }
       notices[row.file] = nil
       health.lastArrivalAt = clock()
       answer(row.file, .stored)
@@ -267,14 +276,34 @@ actor ServerWatch {
     }
   }
 
+  /// The hook speaks of a fax that was taken before it did. That it was cut off is news, and follows the fax into its
+  /// request; everything else is known.
+  private func takeLateWord(_ row: ReceivedRow, _ key: String, _ accept: ChannelAdapter.Accept) async {
+    guard let notice = notices[row.file], !notice.error.isEmpty, !knownCut.contains(key) else {
+      notices[row.file] = nil
+      return answer(row.file, .stored)
+    }
+    let fax = ReceivedFax(
+      server: server.name, row: row, bytes: [], notice: notice, journal: journal[row.file],
+      order: configuration.callIDs, plan: configuration.plan, lines: configuration.lines,
+      language: configuration.language, receivedAt: clock())
+    switch await accept(fax.lateWord(on: configuration.channel)) {
+    case .stored, .duplicate, .refused:
+      knownCut.insert(key)
+      notices[row.file] = nil
+      answer(row.file, .stored)
+    case .busy(let pause):
+      nextSweep = min(nextSweep, clock() + pause)
+      answer(row.file, .later)
+    }
+  }
+
   private func isKept(_ key: String) async -> Bool { await configuration.isKept?(key) ?? false }
 
   /// A fax that an earlier run has stored: not read again, only remembered, if it is of the last day, for what may repeat
   /// it.
   private func recall(_ row: ReceivedRow, _ key: String, _ session: ServerSession) async throws {
     takenFaxes.insert(key)
-    notices[row.file] = nil
-    answer(row.file, .stored)
     let isTooLarge = row.bytes.map { $0 > configuration.maximumBytes } ?? false
     if isTooLarge { return }
     if let time = ReceivedFax.time(row), time > clock() - RecentFaxes.span {
