@@ -1,8 +1,10 @@
+import AsyncHTTPClient
 import Channels
 import ContactModel
 import Demo
 import Foundation
 import LiaisonForTests
+import NIOCore
 import NIOHTTP1
 import Outbound
 import Store
@@ -128,6 +130,27 @@ struct DialDaemonTests {
       throw ChildProcess.Failure(description: "\(found.count) showings are \(state), not \(count)")
     }
 
+    /// The customer says on the telephone that he wants no calls.
+    func refuse(_ customer: String) async throws {
+      let socket =
+        (mail.bank.directory + "/admin.sock").addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
+      let url = "http+unix://\(socket)/v1/customers/\(customer)/preferences"
+      let known = try await HTTPClient.shared.execute(HTTPClientRequest(url: url), timeout: .seconds(10))
+      _ = try await known.body.collect(upTo: 1 << 20)
+      var request = HTTPClientRequest(url: url)
+      request.method = .PUT
+      request.headers.add(name: "Content-Type", value: "application/json")
+      request.headers.add(name: "If-Match", value: known.headers.first(name: "ETag") ?? "*")
+      request.body = .bytes(
+        ByteBuffer(
+          string: """
+            {"statements": [{"channel": "phone", "verdict": "deny"}],
+             "evidence": {"kind": "call_recording", "reference": "rec"}}
+            """))
+      let answer = try await HTTPClient.shared.execute(request, timeout: .seconds(10))
+      guard answer.status == .ok else { throw ChildProcess.Failure(description: "it was answered \(answer.status)") }
+    }
+
     func act(_ dial: JSONTree, _ act: String, _ body: [String: Any] = [:]) async throws -> JSONTree {
       try await mail.client.call(
         .POST, "/v1/dials/\(dial["dial_id"].string ?? "")/\(act)", body: JSONObjectText(body))
@@ -228,12 +251,7 @@ struct DialDaemonTests {
     _ = try await client.call(.POST, "/v1/campaigns/\(id)/resume", body: JSONObjectText([:]))
     var shown = try await house.dials("offered", 3)
     let first = shown[0]["customer_no"].string ?? ""
-    _ = try await client.call(
-      .PUT, "/v1/customers/\(first)/preferences",
-      body: JSONObjectText([
-        "statements": [["channel": "phone", "verdict": "deny"]],
-        "evidence": ["kind": "call_recording", "reference": "rec"],
-      ]))
+    try await house.refuse(first)
     let deadline = ContinuousClock.now + .seconds(1)
     repeat {
       shown = try await client.call(.GET, "/v1/dials", query: ["state": "offered"])["items"].array

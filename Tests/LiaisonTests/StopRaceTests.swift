@@ -5,6 +5,7 @@ import Demo
 import Foundation
 import LiaisonForTests
 import NIOCore
+import NIOHTTP1
 import Outbound
 import SMS
 import Store
@@ -115,6 +116,7 @@ struct StopRaceTests {
       house.yaml("submission: {host: 127.0.0.1, port: \(smtp), tls: none, sessions: 1, batch: 1}") + """
           - kind: sms
             name: texts
+            in_flight: 50  # What is handed over waits in no queue behind the SMSC's window.
             links:
               - {name: a, protocol: smpp, host: 127.0.0.1, port: \(smscPort), system_id: liaison,
                  password: {env: SMSC_PASSWORD}, sender: "95599", reconnect_delay: 100ms}

@@ -19,6 +19,7 @@ public struct DialLine: Sendable {
     offerWithin: Duration = .seconds(30), resultWithin: Duration = .seconds(120)
   ) {
     self.link = link
+    self.link.isDialled = true
     self.control = control
     self.server = server
     self.showing = showing
@@ -27,11 +28,6 @@ public struct DialLine: Sendable {
   }
 
   var name: String { link.name }
-}
-
-extension OutboundLink {
-  /// Handed over by the dialler and no worker: a call needs an agent.
-  var isDialled: Bool { channel == .phone }
 }
 
 /// What may be dialled: nothing a dial plan would take for more than a number.
