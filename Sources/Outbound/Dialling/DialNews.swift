@@ -43,8 +43,10 @@ extension Connection {
     let command = try dial.commandId.flatMap { try callCommand($0) }
     switch command?.state {
     case .failed?: return .neverPlaced
-    // The commander sends nothing that old.
-    case .given? where since + .seconds(30) <= time: return .neverPlaced
+    // The commander sends nothing that old; and whichever is written first, this or the sending, keeps out the other.
+    case .given? where since + .seconds(6) <= time: return .neverPlaced
+    // Cut off while it was sent: the agent is free for the next, and what the exchange tells later is still heard.
+    case .inDoubt? where dial.state == .dialled && since + .seconds(5) <= time: return .lost
     case .given?, .sending?, .accepted?, .done?, .inDoubt?, nil: break
     }
     if dial.state == .inDoubt { return since + line.link.memory <= time ? .forgotten : nil }
@@ -71,7 +73,8 @@ extension Connection {
     guard let agent = try agent(dial.agentId), agent.state == .ready, agent.device == dial.device else {
       return .withdrawn("the agent is not ready")
     }
-    let decision = decide(try reading(of: job, own: nil, around, at: time), job, under: around.profile, at: time)
+    let reading = try reading(of: job, own: nil, around, at: time)
+    let decision = decide(reading.request, about: reading.facts, under: around.profile, at: time)
     return decision.verdict == .send(.phone) ? nil : .withdrawn(decision.reason.rawValue)
   }
 }

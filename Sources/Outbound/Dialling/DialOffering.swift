@@ -78,12 +78,10 @@ extension WriteTransaction {
   func placeCall(
     _ dial: DialRecord, _ line: DialLine, _ around: Surroundings, actor: Actor, at time: Timestamp
   ) throws -> DialRecord {
-    guard let (attempt, claimed) = try claimAndHandOver(dial.jobId, through: line.link, around, at: time) else {
-      return try end(
-        dial, as: .withdrawn, because: try proactiveJob(dial.jobId)?.reason, actor: actor, at: time)
-    }
-    // Documents go by other channels: there is nothing to read before.
-    guard let dispatch = try claimed ?? beginHandOver(attempt, through: line.link, with: [], around, at: time) else {
+    // Documents go by other channels: there is nothing to read between the two.
+    guard let attempt = try claim(dial.jobId, through: line.link, around, at: time),
+      let dispatch = try beginHandOver(attempt, through: line.link, with: [], around, at: time)
+    else {
       return try end(dial, as: .withdrawn, because: try proactiveJob(dial.jobId)?.reason, actor: actor, at: time)
     }
     guard isNumber(dispatch.to.canonical) else {
@@ -113,6 +111,13 @@ extension WriteTransaction {
         .text(dispatch.to.canonical), SQLValue(time),
       ])
     return try told(dial.dialId, actor: actor, at: time)
+  }
+
+  /// A job that cannot be read must not hold up the others.
+  func putAside(_ id: ProactiveJobID, because code: String, until time: Timestamp) throws {
+    try execute(
+      "UPDATE proactive_job SET next_at = $2, reason = $3 WHERE job_id = $1 AND state = 'planned'",
+      [.id(id), SQLValue(time), .text("held: \(code)")])
   }
 
   /// Takes a showing that became no call from the agent's screen.

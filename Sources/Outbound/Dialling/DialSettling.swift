@@ -14,9 +14,10 @@ extension WriteTransaction {
     case .lapsed: try end(dial, as: .lapsed, because: nil, actor: .liaison, at: time)
     case .withdrawn(let reason): try end(dial, as: .withdrawn, because: reason, actor: .liaison, at: time)
     case .answered(let at):
-      try markAnswered(dial, at: at)
+      // Found again after a doubt: the agent may be at the next one already.
+      try markAnswered(dial, at: at, keepingState: dial.state == .inDoubt)
       _ = try told(dial.dialId, actor: .liaison, at: time)
-    case .over(.answered, let at) where dial.resultMeans == nil:
+    case .over(.answered, let at) where dial.resultMeans == nil && dial.state != .inDoubt:
       try markAnswered(dial, at: dial.answeredAt ?? at)
       // Counted from when it was heard of: a restart must not take the agent's time away.
       try execute(
@@ -26,7 +27,7 @@ extension WriteTransaction {
         """, [.id(dial.dialId), SQLValue(at), SQLValue(max(at, time) + line.resultWithin)])
       _ = try told(dial.dialId, actor: .liaison, at: time)
     case .over(let outcome, let at):
-      if outcome == .answered { try markAnswered(dial, at: dial.answeredAt ?? at) }
+      if outcome == .answered { try markAnswered(dial, at: dial.answeredAt ?? at, keepingState: true) }
       try conclude(dial, outcome, at: at, line, around, actor: .liaison, now: time)
     case .neverPlaced:
       if let command = dial.commandId {

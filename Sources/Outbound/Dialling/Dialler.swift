@@ -143,7 +143,7 @@ public final class Dialler: Sendable {
             if dial.state.isOpen { free.removeAll { $0.id == dial.agentId } }
             count += 1
           } catch let error as DatabaseError where error.isOfOneItem {
-            try transaction.hold(id, because: error.kind.rawValue, until: time + .seconds(300))
+            try transaction.putAside(id, because: error.kind.rawValue, until: time + .seconds(300))
           }
         }
         return count

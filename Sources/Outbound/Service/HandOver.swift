@@ -126,6 +126,19 @@ extension WriteTransaction {
       [.id(id), SQLValue(time), .text("held: \(code)")])
   }
 
+  // MARK: The decision
+
+  func decide(
+    _ reading: JobReading, _ job: ProactiveJob, under profile: PurposeProfile, at time: Timestamp
+  ) -> Decision {
+    // Every channel there was content for is spent or has no link: that is no fault of the request.
+    if reading.request.candidates.isEmpty, !job.contents.isEmpty {
+      if let end = job.notAfter, end <= time { return Decision(.refuse, .expired) }
+      return Decision(.refuse, .noChannel)
+    }
+    return Outbound.decide(reading.request, about: reading.facts, under: profile, at: time)
+  }
+
   /// What becomes of a planned job that does not go by this link now; recorded unless the last word was the same.
   func put(
     _ job: ProactiveJob, off decision: Decision, _ reading: JobReading, _ around: Surroundings, at time: Timestamp
@@ -154,18 +167,5 @@ extension WriteTransaction {
     }
     try update(job, at: time)
     if job.state.isFinal { try closeContact(of: job, as: job.state.rawValue, at: time) }
-  }
-}
-
-extension Connection {
-  func decide(
-    _ reading: JobReading, _ job: ProactiveJob, under profile: PurposeProfile, at time: Timestamp
-  ) -> Decision {
-    // Every channel there was content for is spent or has no link: that is no fault of the request.
-    if reading.request.candidates.isEmpty, !job.contents.isEmpty {
-      if let end = job.notAfter, end <= time { return Decision(.refuse, .expired) }
-      return Decision(.refuse, .noChannel)
-    }
-    return Outbound.decide(reading.request, about: reading.facts, under: profile, at: time)
   }
 }
