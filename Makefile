@@ -49,6 +49,8 @@ crash-test: release ## kill -9 the daemon at least 200 times under load; nothing
 	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/crash-test $(CRASH_ARGUMENTS)
 	$(BUILD) -c release --product mail-crash-test
 	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/mail-crash-test $(MAIL_CRASH_ARGUMENTS)
+	$(BUILD) -c release --product campaign-crash-test
+	LIAISON=$(SCRATCH)/release/liaison $(SCRATCH)/release/campaign-crash-test $(CAMPAIGN_CRASH_ARGUMENTS)
 
 test-fax: test-deps ## fax over a real T.30 line on this machine; root, minutes
 	$(BUILD) --build-tests

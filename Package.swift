@@ -171,6 +171,12 @@ let package = Package(
         "Demo", "LiaisonForTests", "Store", "Channels", argumentParser, asyncHTTPClient, nioCore, nioHTTP1, nioPosix,
       ],
       path: "Tests/MailCrashTest", swiftSettings: strict),
+    .executableTarget(
+      name: "campaign-crash-test",
+      dependencies: [
+        "Demo", "LiaisonForTests", "Outbound", "Store", "ContactModel", "Channels", "SMS", argumentParser,
+      ],
+      path: "Tests/CampaignCrashTest", swiftSettings: strict),
     .testTarget(
       name: "CustomersTests", dependencies: ["Customers", "ContactModel", "Channels"], swiftSettings: strict),
     .testTarget(

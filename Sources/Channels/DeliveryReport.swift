@@ -29,9 +29,12 @@ public struct DeliveryReport: Hashable, Sendable, Codable {
     public var sameChannel: Bool
     /// Not before so many seconds.
     public var afterSeconds: Int
-    public init(sameChannel: Bool, afterSeconds: Int = 0) {
+    /// The try counts towards the caps all the same: a telephone that rang is a bother even if nobody answered.
+    public var counts: Bool?
+    public init(sameChannel: Bool, afterSeconds: Int = 0, counts: Bool = false) {
       self.sameChannel = sameChannel
       self.afterSeconds = afterSeconds
+      self.counts = counts ? true : nil
     }
   }
 

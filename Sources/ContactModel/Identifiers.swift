@@ -39,6 +39,10 @@ public typealias QuietID = Identifier<QuietKind>
 public enum CallCommandKind: IdentifierKind { public static let prefix = "command" }
 public typealias CallCommandID = Identifier<CallCommandKind>
 
+public enum DialKind: IdentifierKind { public static let prefix = "dial" }
+/// One agent shown one customer to be called, with what came of it.
+public typealias DialID = Identifier<DialKind>
+
 /// 客户编码 Customer_No: names one customer uniquely and globally, in every system of the bank. Issued by the CRM.
 public struct CustomerNumber: Hashable, Comparable, Sendable, Codable, LosslessStringConvertible {
   public let description: String

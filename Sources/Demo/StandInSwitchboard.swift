@@ -30,10 +30,13 @@ public final class StandInSwitchboard: Sendable {
     var members: [Member: Bool] = [:]
   }
   private let standIn: AsteriskStandIn
+  /// Customers who were called hang up after so long; nil: never by themselves.
+  private let talk: Duration?
   private let state = Mutex(State())
 
-  public init(_ standIn: AsteriskStandIn) {
+  public init(_ standIn: AsteriskStandIn, talk: Duration? = nil) {
     self.standIn = standIn
+    self.talk = talk
     standIn.obey(self)
   }
 
@@ -171,6 +174,12 @@ public final class StandInSwitchboard: Sendable {
     tell("Newstate", customer)
     tell("DialEnd", agent, dest(customer) + [("DialStatus", "ANSWER")])
     connect([customer, agent])
+    guard let talk else { return }
+    // Ends by itself; a customer hangs up whether anybody listens or not.
+    Task { [self] in
+      try? await Task.sleep(for: talk)
+      end(agent.uniqueid, asked: leg(customer.uniqueid))
+    }
   }
 
   // MARK: Calls

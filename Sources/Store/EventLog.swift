@@ -72,6 +72,8 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   case popConferenced = "pop.conferenced"
   case popEnded = "pop.ended"
   case callCommandChanged = "call_command.changed"
+  case dialOffered = "dial.offered"
+  case dialChanged = "dial.changed"
   case agentStateChanged = "agent.state_changed"
   case channelHealthChanged = "channel.health_changed"
   case parameterApplied = "parameter.applied"
@@ -91,7 +93,7 @@ public enum EventType: String, Sendable, Hashable, CaseIterable {
   public var isPop: Bool { rawValue.hasPrefix("pop.") }
   /// What an agent's screen reacts to; streams of agents carry these alone.
   public var isForScreens: Bool {
-    isPop || self == .callCommandChanged || self == .agentStateChanged
+    isPop || [.callCommandChanged, .agentStateChanged, .dialOffered, .dialChanged].contains(self)
   }
 }
 

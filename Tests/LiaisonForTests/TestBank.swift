@@ -24,6 +24,25 @@ public struct TestBank: Sendable {
     return root.deletingLastPathComponent().appendingPathComponent("config/params").path
   }()
 
+  /// The shipped parameters once more, with customers who may be reached at any hour and agents who need no time after a
+  /// call: for tests that must not depend on the hour they run at.
+  public func parametersOfABankThatNeverSleeps() throws -> String {
+    let copy = directory + "/params"
+    guard !FileManager.default.fileExists(atPath: copy) else { return copy }
+    try FileManager.default.copyItem(atPath: Self.shippedParameters, toPath: copy)
+    for (file, changes) in [
+      ("purpose-profile.yaml", [(#"from: "[0-9:]*", to: "[0-9:]*""#, #"from: "00:00", to: "24:00""#)]),
+      ("call-routing.yaml", [(#"wrap_up: \{seconds: 30\}"#, "wrap_up: {seconds: 0}")]),
+    ] {
+      var text = try String(contentsOfFile: "\(copy)/\(file)", encoding: .utf8)
+      for (pattern, replacement) in changes {
+        text = text.replacingOccurrences(of: pattern, with: replacement, options: .regularExpression)
+      }
+      try text.write(toFile: "\(copy)/\(file)", atomically: true, encoding: .utf8)
+    }
+    return copy
+  }
+
   public var configuration: String {
     """
     store:

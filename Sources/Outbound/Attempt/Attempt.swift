@@ -186,7 +186,7 @@ public struct Attempt: Hashable, Sendable {
       case .handing, .inDoubt, .accepted, .unknownFinal:
         let free = Effect.freeJob(
           sameChannel: remedy.sameChannel, fault: report.fault, notBefore: .seconds(remedy.afterSeconds))
-        return become(.rejected, [.releaseCaps, free] + condemned)
+        return become(.rejected, [remedy.counts == true ? .countCaps : .releaseCaps, free] + condemned)
       case .planned, .reserved, .released, .rejected, .delivered, .undelivered, .expired: return condemned
       }
     }

@@ -79,11 +79,14 @@ public struct CampaignPlan: Hashable, Sendable, Codable {
   /// The second customer behind one address is not written to again.
   public var oncePerAddress: Bool
   public var dial: Dial
+  /// Whose agents make the calls; nil: any agent with a telephone.
+  public var queue: Code?
 
   public init(
     name: String, purpose: Purpose, group: Code? = nil, arms: [Arm], startAt: Timestamp? = nil, endAt: Timestamp? = nil,
     ratePerMinute: Int? = nil, budgetCents: Int64? = nil, costCents: [String: Int] = [:], holdoutPercent: Int = 0,
-    confidential: Bool = false, repeatable: Bool = false, oncePerAddress: Bool = true, dial: Dial = .preview
+    confidential: Bool = false, repeatable: Bool = false, oncePerAddress: Bool = true, dial: Dial = .preview,
+    queue: Code? = nil
   ) {
     self.name = name
     self.purpose = purpose
@@ -99,6 +102,7 @@ public struct CampaignPlan: Hashable, Sendable, Codable {
     self.repeatable = repeatable
     self.oncePerAddress = oncePerAddress
     self.dial = dial
+    self.queue = queue
   }
 
   /// Every channel of any arm.

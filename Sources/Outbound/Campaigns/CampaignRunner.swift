@@ -128,6 +128,9 @@ public final class CampaignRunner: Sendable {
     } catch let fault as CriterionFault {
       faults.append(CampaignFault("#/group", zh: fault.words(in: .zh), en: fault.words(in: .en)))
     }
+    if let queue = plan.queue, try await database.read(.live, { try $0.department(ofQueue: queue) }) == nil {
+      faults.append(CampaignFault("#/queue", zh: "没有队列 \(queue)", en: "there is no queue \(queue)"))
+    }
     return faults
   }
 

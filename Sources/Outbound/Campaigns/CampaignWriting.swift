@@ -127,6 +127,7 @@ extension WriteTransaction {
     guard plan.arms.indices.contains(arm - 1), let customer = try customer(member.customerNo) else { return 0 }
     var contents = plan.arms[arm - 1].contents(
       for: customer, link: link(customer.customerNo), canUnsubscribe: canUnsubscribe)
+    contents[OutboundChannel.phone.rawValue]?.dialling = DialWish(mode: plan.dial, queue: plan.queue)
     let all = contents
     if plan.oncePerAddress {
       for channel in contents.keys.sorted() where try !claimAddress(of: customer, on: channel, number) {

@@ -46,7 +46,8 @@ public final class Dispatcher: Sendable {
       database: database, links: links, zones: zones, profile: profile, document: document, clock: clock,
       logger: logger,
       options: options)
-    workers = links.map { [house] in LinkWorker($0, house) }
+    // Calls are handed over by the dialler: they need an agent.
+    workers = links.filter { !$0.isDialled }.map { [house] in LinkWorker($0, house) }
   }
 
   /// Runs until `beginDrain` or cancellation. Then nothing new is claimed; what is in hand is submitted to its end and
@@ -90,6 +91,9 @@ public final class Dispatcher: Sendable {
     for worker in workers { done += try await worker.round() }
     return done
   }
+
+  /// What bears on a decision now, beside the store.
+  func surroundings(at time: Timestamp) -> Surroundings { house.surroundings(at: time) }
 
   /// Called on the writer's thread after each commit.
   private func wake(_ values: [any Sendable]) {
@@ -171,9 +175,11 @@ public final class Dispatcher: Sendable {
   /// Attempts that a failing store left open while the daemon went on, and doubts whose channel is configured no more.
   private func closeCutOff() async throws {
     let before = house.clock() - house.options.cutOffAfter
+    let dialled = Set(house.links.filter(\.isDialled).map(\.name))
     try await close { [workers] connection in
       try connection.openAttempts(limit: 100).filter { attempt in
-        (attempt.handedAt ?? attempt.reservedAt) < before && !workers.contains { $0.holds(attempt.id) }
+        !dialled.contains(attempt.channel.name) && (attempt.handedAt ?? attempt.reservedAt) < before
+          && !workers.contains { $0.holds(attempt.id) }
       }
     }
     let names = Set(house.links.map(\.name))

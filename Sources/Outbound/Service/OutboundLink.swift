@@ -13,6 +13,8 @@ public struct OutboundLink: Sendable {
   public var memory: Duration
   /// How long after an inquiry that learned nothing the next one follows.
   public var inquiryEvery: Duration
+  /// Handed over by the dialler and no worker: a call needs an agent.
+  public var isDialled = false
   /// How many chargeable parts a content would be sent as, for previews; nil where the channel has no parts.
   public var parts: (@Sendable (Dispatch.Content) -> Int?)?
 

@@ -148,7 +148,8 @@ extension WriteTransaction {
       try execute("UPDATE attempt SET contact_id = $2 WHERE attempt_id = $1", [.id(record.id), .id(earlier)])
       try setDisposition(state.rawValue, of: earlier)
     } else if let contact = record.contact {
-      try setDisposition(state.rawValue, of: contact)
+      // A call is a contact of its own and says itself how it ended.
+      if record.channel.kind != .telephony { try setDisposition(state.rawValue, of: contact) }
     } else {
       try showContact(of: record, job, machine, at: time)
     }

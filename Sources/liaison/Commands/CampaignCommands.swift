@@ -9,8 +9,20 @@ struct CampaignCommand: AsyncParsableCommand {
     abstract: "Campaigns of proactive service: list, try out, watch, pause, resume, cancel, export.",
     discussion: "Writing and approving are done through the API, by two persons.",
     subcommands: [
-      List.self, Show.self, DryRun.self, Pause.self, Resume.self, Cancel.self, Export.self, Explain.self,
+      List.self, Show.self, DryRun.self, Pause.self, Resume.self, Cancel.self, Export.self, Explain.self, Calls.self,
     ])
+
+  /// Which campaign, of which daemon.
+  struct Place: ParsableArguments {
+    @OptionGroup var daemon: DaemonLocation
+    @Argument var id: String
+
+    func call(
+      _ method: HTTPMethod, _ path: String = "", body: JSONObjectText? = nil, query: [String: String?] = [:]
+    ) async throws -> JSONTree {
+      try await daemon.client().call(method, "/v1/campaigns/\(segment(id))\(path)", body: body, query: query)
+    }
+  }
 
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Campaigns, newest first.")
@@ -39,21 +51,19 @@ struct CampaignCommand: AsyncParsableCommand {
 
   struct Show: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "A campaign, its steps and how far it is.")
-    @OptionGroup var daemon: DaemonLocation
+    @OptionGroup var campaign: Place
     @OptionGroup var output: OutputOptions
-    @Argument var id: String
 
     func run() async throws {
       try await exitingWithCode {
-        let client = try daemon.client()
-        let found = try await client.call(.GET, "/v1/campaigns/\(segment(id))")
-        let progress = try await client.call(.GET, "/v1/campaigns/\(segment(id))/progress")
+        let found = try await campaign.call(.GET)
+        let progress = try await campaign.call(.GET, "/progress")
         if output.json { return print("{\"campaign\":\(found.text),\"progress\":\(progress.text)}") }
-        let campaign = found["campaign"]
+        let shown = found["campaign"]
         print(
-          "\(campaign["name"].string ?? "") (\(campaign["purpose"].string ?? "")): "
-            + (campaign["campaign_state"].string ?? "")
-            + (campaign["state_reason"].string.map { ", \($0)" } ?? ""))
+          "\(shown["name"].string ?? "") (\(shown["purpose"].string ?? "")): "
+            + (shown["campaign_state"].string ?? "")
+            + (shown["state_reason"].string.map { ", \($0)" } ?? ""))
         for step in found["history"].array {
           print(
             "  \(step["at"].string ?? "")  \(step["act"].string ?? "") by \(step["actor"].string ?? "")"
@@ -70,14 +80,12 @@ struct CampaignCommand: AsyncParsableCommand {
   struct DryRun: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "dry-run", abstract: "What a campaign would do now, by reason and channel. Sends nothing.")
-    @OptionGroup var daemon: DaemonLocation
+    @OptionGroup var campaign: Place
     @OptionGroup var output: OutputOptions
-    @Argument var id: String
 
     func run() async throws {
       try await exitingWithCode {
-        let found = try await daemon.client().call(
-          .POST, "/v1/campaigns/\(segment(id))/dry-run", body: try JSONObjectText([:]))
+        let found = try await campaign.call(.POST, "/dry-run", body: try JSONObjectText([:]))
         if output.json { return print(found.text) }
         print(
           table(
@@ -97,41 +105,48 @@ struct CampaignCommand: AsyncParsableCommand {
 
   struct Pause: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Claim nothing of it; what is on its way ends.")
-    @OptionGroup var daemon: DaemonLocation
-    @Option(help: "Why, for the history.") var reason: String?
-    @Argument var id: String
-    func run() async throws { try await act("pause", id, reason, daemon) }
+    @OptionGroup var campaign: Place
+    @OptionGroup var why: Reason
+    func run() async throws { try await why.act("pause", on: campaign) }
   }
   struct Resume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Go on: nobody skipped, nobody reached twice.")
-    @OptionGroup var daemon: DaemonLocation
-    @Option(help: "Why, for the history.") var reason: String?
-    @Argument var id: String
-    func run() async throws { try await act("resume", id, reason, daemon) }
+    @OptionGroup var campaign: Place
+    @OptionGroup var why: Reason
+    func run() async throws { try await why.act("resume", on: campaign) }
   }
   struct Cancel: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Withdraw it; what waits is not sent.")
-    @OptionGroup var daemon: DaemonLocation
+    @OptionGroup var campaign: Place
+    @OptionGroup var why: Reason
+    func run() async throws { try await why.act("cancel", on: campaign) }
+  }
+
+  /// Why something is done, for the campaign's history.
+  struct Reason: ParsableArguments {
     @Option(help: "Why, for the history.") var reason: String?
-    @Argument var id: String
-    func run() async throws { try await act("cancel", id, reason, daemon) }
+
+    func act(_ word: String, on campaign: Place) async throws {
+      try await exitingWithCode {
+        let body = try JSONObjectText(reason.map { ["reason": $0] } ?? [:])
+        let now = try await campaign.call(.POST, "/\(word)", body: body)
+        print("\(now["name"].string ?? ""): \(now["campaign_state"].string ?? "")")
+      }
+    }
   }
 
   struct Export: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Every customer of a campaign: who was reached, who was not, and why.",
       discussion: "CSV on standard output, or JSON lines with --json.")
-    @OptionGroup var daemon: DaemonLocation
+    @OptionGroup var campaign: Place
     @OptionGroup var output: OutputOptions
-    @Argument var id: String
 
     func run() async throws {
       try await exitingWithCode {
-        let client = try daemon.client()
         var cursor: String?
         repeat {
-          let page = try await client.call(
-            .GET, "/v1/campaigns/\(segment(id))/results", query: ["page_size": "1000", "cursor": cursor])
+          let page = try await campaign.call(.GET, "/results", query: ["page_size": "1000", "cursor": cursor])
           for row in page["items"].array { print(output.json ? row.text : csv(row)) }
           cursor = page["next_cursor"].string
         } while cursor != nil
@@ -149,14 +164,13 @@ struct CampaignCommand: AsyncParsableCommand {
 
   struct Explain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Why one customer was reached, or not.")
-    @OptionGroup var daemon: DaemonLocation
+    @OptionGroup var campaign: Place
     @OptionGroup var output: OutputOptions
-    @Argument var id: String
     @Argument(help: "His number.") var customer: String
 
     func run() async throws {
       try await exitingWithCode {
-        let found = try await daemon.client().call(.GET, "/v1/campaigns/\(segment(id))/customers/\(segment(customer))")
+        let found = try await campaign.call(.GET, "/customers/\(segment(customer))")
         if output.json { return print(found.text) }
         let result = found["result"]
         print(
@@ -167,13 +181,29 @@ struct CampaignCommand: AsyncParsableCommand {
       }
     }
   }
-}
 
-private func act(_ word: String, _ id: String, _ reason: String?, _ daemon: DaemonLocation) async throws {
-  try await exitingWithCode {
-    let body = try JSONObjectText(reason.map { ["reason": $0] } ?? [:])
-    let now = try await daemon.client().call(.POST, "/v1/campaigns/\(segment(id))/\(word)", body: body)
-    print("\(now["name"].string ?? ""): \(now["campaign_state"].string ?? "")")
+  struct Calls: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Who is shown whom, and the calls under way; newest first.")
+    @OptionGroup var daemon: DaemonLocation
+    @OptionGroup var output: OutputOptions
+    @Option(help: "Only those in this state: offered, dialled, talking, wrap_up, in_doubt, ended, …") var state: String?
+    @Option(help: "Only this agent's.") var agent: String?
+
+    func run() async throws {
+      try await exitingWithCode {
+        let found = try await daemon.client().call(.GET, "/v1/dials", query: ["state": state, "agent": agent])
+        if output.json { return print(found.text) }
+        print(
+          table(
+            [["showing", "state", "agent", "customer", "outcome", "result", "since"]]
+              + found["items"].array.map { row in
+                ["dial_id", "state", "agent_id", "customer_no", "outcome", "result", "offered_at"].map {
+                  row[$0].string ?? "–"
+                }
+              }))
+      }
+    }
   }
 }
 

@@ -80,6 +80,9 @@ struct Daemon {
       channels.append(try await channel.wiring.wire(channel.name, with: house))
     }
     let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
+    let diallers = channels.compactMap(\.dialLine).map {
+      Dialler(database: database, dispatcher: dispatcher, line: $0, clock: now, logger: logger)
+    }
     let commander = CallCommander(
       database: database, switches: channels.compactMap(\.callControl), now: now, logger: logger)
     let wrapUps = WrapUpKeeper(
@@ -134,6 +137,10 @@ struct Daemon {
       configuration.preferences, database: database, secrets: secrets, cursors: cursors, parameters: parameters,
       channels: channels, now: now, logger: logger)
     routes += proactive.routes
+    routes +=
+      DialResources(
+        database: database, cursors: cursors, diallers: diallers, results: { parameters.callResults }
+      ).routes
     let importer = Importer(database: database, now: now)
     let imports = try ImportRunner(
       importer: importer, database: database, directory: configuration.store.bodyDirectory + "/imports", now: now,
@@ -222,6 +229,14 @@ struct Daemon {
       } onShutdown: {
         dispatcher.beginDrain()
       })
+    for dialler in diallers {
+      services.append(
+        Running("dialler") {
+          await dialler.run()
+        } onShutdown: {
+          dialler.beginDrain()
+        })
+    }
     services.append(proactive.service)
     services.append(
       Running("health") {

@@ -15,8 +15,8 @@ struct DemoExchange: DemoPeer {
   /// The exchange listens as long as the process lives: the daemon says goodbye to it first.
   static func start() async throws -> DemoExchange {
     let standIn = AsteriskStandIn(secret: secret)
-    // Who dials by the API is connected; the callers below live their own lives.
-    _ = StandInSwitchboard(standIn)
+    // Who is dialled is connected, and hangs up after a while; the callers below live their own lives.
+    _ = StandInSwitchboard(standIn, talk: .seconds(8))
     let (ports, bound) = AsyncStream<Int>.makeStream()
     Task {
       defer { bound.finish() }
@@ -41,6 +41,7 @@ struct DemoExchange: DemoPeer {
             port: \(port)
             username: liaison
             secret: {env: LIAISON_DEMO_SWITCH_SECRET}
+        dialling: {showing: "+861095559", result_within: 5s}
     """
   }
 

@@ -117,7 +117,8 @@ private func seed(
     for agent in DemoBank.agents {
       try transaction.upsert(
         Agent(
-          id: agent.id, name: agent.name, device: agent.device, queues: queues, state: .offline, stateSince: time),
+          id: agent.id, name: agent.name, device: agent.device, queues: queues,
+          state: DemoCampaign.callers.contains(agent.id) ? .ready : .offline, stateSince: time),
         at: time)
     }
     try transaction.add(
@@ -140,6 +141,7 @@ private func seed(
       }
     }
   }
+  try await database.write { try DemoCampaign.begin(people, in: $0, at: time) }
 }
 
 /// Fills in forms as a customer's browser would: takes the page, waits, posts. Until cancelled.

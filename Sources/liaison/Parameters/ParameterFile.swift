@@ -24,7 +24,7 @@ struct ParameterDraft: Sendable, Hashable {
 
 /// A file of business parameters. The first key `kind` says what is in it, one of `kinds`.
 enum ParameterFile {
-  static let kinds = ["form", "category", "queue", "purpose_profile", "template", "call_routing"]
+  static let kinds = ["form", "category", "queue", "purpose_profile", "template", "call_routing", "call_results"]
 
   /// Reads and checks a file's text; throws a description with file, line and reason for everything that is wrong.
   static func read(_ yaml: String, file: String) throws -> [ParameterDraft] {
@@ -40,6 +40,7 @@ enum ParameterFile {
     case "template": return try TemplateFile.read(yaml, file: file)
     case "purpose_profile": return [try purposeProfile(yaml, file: file)]
     case "call_routing": return [try callRouting(yaml, file: file)]
+    case "call_results": return [try callResults(yaml, file: file)]
     default: return try categories(yaml, file: file)
     }
   }

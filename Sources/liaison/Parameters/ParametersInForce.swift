@@ -21,6 +21,7 @@ final class ParametersInForce: Sendable {
     var purposes: PurposeProfile
     var templates: [Code: TemplateInForce]
     var callRouting: CallRoutingRules
+    var callResults: [CallResult]
     var nextChange: Timestamp?
   }
   private let state: Mutex<Snapshot>
@@ -46,6 +47,8 @@ final class ParametersInForce: Sendable {
   var templates: [Code: TemplateInForce] { state.withLock { $0.templates } }
   var forms: FormCatalogue { state.withLock { $0.forms } }
   var callRouting: CallRoutingRules { state.withLock { $0.callRouting } }
+  /// What an agent may say came of a call.
+  var callResults: [CallResult] { state.withLock { $0.callResults } }
 
   /// Keeps the snapshot current until cancelled.
   func run() async {
@@ -109,6 +112,9 @@ extension ParametersInForce.Snapshot {
         try forms.filter { !$0.retired }.map { try FormDefinition.read($0.body, source: "form \($0.code)") }),
       purposes: try purposes(connection, at: time), templates: templates,
       callRouting: rules ?? CallRoutingRules(defaultQueue: Code("general")!),
+      callResults: try connection.parameters("call_results", inForceAt: time).first.map {
+        try JSONText.decode([CallResult].self, from: $0.body)
+      } ?? CallResult.plain,
       nextChange: try connection.nextParameterChange(after: time))
   }
 

@@ -59,4 +59,6 @@ struct WiredChannel: Sendable {
   var reread: (@Sendable (_ raw: [UInt8], _ to: Address?) async -> Arrival.Payload)?
   /// Nil where there are no calls to control.
   var callControl: (any CallControl)?
+  /// Nil where proactive service does not call.
+  var dialLine: DialLine?
 }

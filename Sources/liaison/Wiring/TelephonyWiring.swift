@@ -1,5 +1,6 @@
 import Channels
 import Logging
+import Outbound
 import Store
 import Telephony
 
@@ -15,6 +16,7 @@ struct TelephonyWiring: ChannelWiring {
   var maximumMessageBytes: Int
   var maximumHeaders: Int
   var dialPlans: AGIWiring?
+  var dialling: DiallingWiring?
   var numbering: NumberPlan
 
   init(_ reader: ConfigurationReader) {
@@ -35,6 +37,7 @@ struct TelephonyWiring: ChannelWiring {
     maximumMessageBytes = reader.integer("maximum_message_bytes", default: 262_144, in: 4_096...16_777_216)
     maximumHeaders = reader.integer("maximum_headers", default: 4_096, in: 64...65_536)
     dialPlans = reader.optionalSection("agi", AGIWiring.init)
+    dialling = reader.optionalSection("dialling") { DiallingWiring($0, servers: names) }
   }
 
   private static func server(_ reader: ConfigurationReader, _ numbering: NumberPlan) -> TelephonyConfiguration.Server {
@@ -100,6 +103,8 @@ struct TelephonyWiring: ChannelWiring {
           }
         }
       })
-    return WiredChannel(adapter: adapter, callControl: adapter)
+    let line = dialling.map { $0.line(through: adapter) }
+    return WiredChannel(
+      adapter: adapter, outbound: [line?.link].compactMap(\.self), callControl: adapter, dialLine: line)
   }
 }

@@ -65,6 +65,7 @@ extension CampaignPlan {
       .init(name: "holdout_percent", value: .count(holdoutPercent)),
       .init(name: "confidential", value: .bool(confidential)), .init(name: "repeatable", value: .bool(repeatable)),
       .init(name: "once_per_address", value: .bool(oncePerAddress)), .init(name: "dial", value: .string(dial.rawValue)),
+      .init(name: "queue", value: .optional(queue)),
     ]
   }
 
@@ -86,7 +87,10 @@ extension CampaignPlan {
     .optional("holdout_percent", .integer(minimum: 0, maximum: 90)), .optional("confidential", .boolean),
     .optional("repeatable", .boolean, "Hearing it twice does no harm"),
     .optional("once_per_address", .boolean, "True if not given"),
-    .optional("dial", .word(Dial.allCases.map(\.rawValue))),
+    .optional(
+      "dial", .word(Dial.allCases.map(\.rawValue)),
+      "Telephone calls: an agent looks first and starts the call, or it is placed for each agent who is free"),
+    .optional("queue", .nullable(.string(maximum: 64)), "Whose agents call; null: any agent with a telephone"),
   ]
   static let input = Schema.object(.init(members: inputMembers, closed: true))
   fileprivate static let schemaMembers: [Schema.Member] = inputMembers.map { member in
@@ -103,6 +107,13 @@ extension CampaignPlan {
         throw Problem(.invalidInput, violations: [Violation(.body(pointer: "#/group"), .format)])
       }
       group = code
+    }
+    var queue: Code?
+    if let text = body["queue"]?.string {
+      guard let code = Code(text) else {
+        throw Problem(.invalidInput, violations: [Violation(.body(pointer: "#/queue"), .format)])
+      }
+      queue = code
     }
     self.init(
       name: body["name"]?.string ?? "", purpose: Purpose(rawValue: body["purpose"]?.string ?? ""), group: group,
@@ -124,7 +135,7 @@ extension CampaignPlan {
       },
       holdoutPercent: Int(body["holdout_percent"]?.integer ?? 0), confidential: body["confidential"]?.bool ?? false,
       repeatable: body["repeatable"]?.bool ?? false, oncePerAddress: body["once_per_address"]?.bool ?? true,
-      dial: body["dial"]?.string.flatMap(Dial.init(rawValue:)) ?? .preview)
+      dial: body["dial"]?.string.flatMap(Dial.init(rawValue:)) ?? .preview, queue: queue)
   }
 }
 
