@@ -236,65 +236,86 @@ extension Connection {
 
   /// Everything a customer ever said about channels, in force or not, oldest first.
   public func preferences(of customer: CustomerNumber) throws -> [ChannelPreference] {
-    try query("SELECT * FROM preference WHERE customer_no = $1 ORDER BY effective_at, preference_id", [.id(customer)])
-      .map { row in
-        let channel = try row.text("channel")
-        let purpose = try row.text("purpose")
-        guard let source = ChannelPreference.Source(rawValue: try row.count("source")) else {
-          throw DatabaseError(.misuse, "column source holds no source")
-        }
-        return ChannelPreference(
+    try preferences(of: [customer])[customer] ?? []
+  }
+
+  /// As for one, for several.
+  package func preferences(of customers: [CustomerNumber]) throws -> [CustomerNumber: [ChannelPreference]] {
+    var found: [CustomerNumber: [ChannelPreference]] = [:]
+    let (these, list) = among(customers)
+    let rows = try query(
+      "SELECT * FROM preference WHERE customer_no \(these) ORDER BY effective_at, preference_id", [list])
+    for row in rows {
+      let channel = try row.text("channel")
+      let purpose = try row.text("purpose")
+      guard let source = ChannelPreference.Source(rawValue: try row.count("source")) else {
+        throw DatabaseError(.misuse, "column source holds no source")
+      }
+      found[try row.parsed("customer_no"), default: []].append(
+        ChannelPreference(
           channel: channel == "*" ? nil : OutboundChannel(rawValue: channel),
           purpose: purpose == "*" ? nil : Purpose(rawValue: purpose), verdict: try row.word("verdict"),
           rank: try row.count("rank"), effectiveAt: try row.time("effective_at"),
-          validUntil: try row.timeOrNil("valid_until"), source: source)
-      }
+          validUntil: try row.timeOrNil("valid_until"), source: source))
+    }
+    return found
   }
 
   public func quiets(of customer: CustomerNumber) throws -> [QuietRecord] {
-    try query("SELECT * FROM do_not_disturb WHERE customer_no = $1 AND lifted_at IS NULL", [.id(customer)])
-      .map { row in
-        let channel = try row.text("channel")
-        let time: DoNotDisturb.Time
-        if let from = try row.timeOrNil("from_at") {
-          time = .range(from: from, to: try row.time("to_at"))
-        } else {
-          let mask = try row.count("days")
-          let window = DailyWindow(
-            from: try row.count("from_minute"), to: try row.count("to_minute"),
-            days: (1...7).filter { mask >> ($0 - 1) & 1 == 1 })
-          guard let window else { throw DatabaseError(.misuse, "do_not_disturb holds no window") }
-          time = .daily(window)
-        }
-        return QuietRecord(
-          id: try row.parsed("quiet_id"),
-          quiet: DoNotDisturb(channel: channel == "*" ? nil : OutboundChannel(rawValue: channel), time: time))
+    try quiets(of: [customer])[customer] ?? []
+  }
+
+  /// As for one, for several.
+  package func quiets(of customers: [CustomerNumber]) throws -> [CustomerNumber: [QuietRecord]] {
+    var found: [CustomerNumber: [QuietRecord]] = [:]
+    let (these, list) = among(customers)
+    let rows = try query(
+      "SELECT * FROM do_not_disturb WHERE customer_no \(these) AND lifted_at IS NULL", [list])
+    for row in rows {
+      let channel = try row.text("channel")
+      let time: DoNotDisturb.Time
+      if let from = try row.timeOrNil("from_at") {
+        time = .range(from: from, to: try row.time("to_at"))
+      } else {
+        let mask = try row.count("days")
+        let window = DailyWindow(
+          from: try row.count("from_minute"), to: try row.count("to_minute"),
+          days: (1...7).filter { mask >> ($0 - 1) & 1 == 1 })
+        guard let window else { throw DatabaseError(.misuse, "do_not_disturb holds no window") }
+        time = .daily(window)
       }
+      found[try row.parsed("customer_no"), default: []].append(
+        QuietRecord(
+          id: try row.parsed("quiet_id"),
+          quiet: DoNotDisturb(channel: channel == "*" ? nil : OutboundChannel(rawValue: channel), time: time)))
+    }
+    return found
   }
 
   /// Purposes stopped by law at `time`; nil among them stands for every purpose.
   public func legalStops(of customer: CustomerNumber, at time: Timestamp) throws -> [Purpose?] {
-    try query(
-      "SELECT purpose FROM legal_stop WHERE customer_no = $1 AND from_at <= $2 AND (to_at IS NULL OR to_at > $2)",
-      [.id(customer), SQLValue(time)]
-    ).map { row in
+    try legalStops(of: [customer], at: time)[customer] ?? []
+  }
+
+  /// As for one, for several.
+  package func legalStops(of customers: [CustomerNumber], at time: Timestamp) throws -> [CustomerNumber: [Purpose?]] {
+    var found: [CustomerNumber: [Purpose?]] = [:]
+    let (these, list) = among(customers)
+    let rows = try query(
+      """
+      SELECT customer_no, purpose FROM legal_stop
+      WHERE customer_no \(these) AND from_at <= $2 AND (to_at IS NULL OR to_at > $2)
+      """, [list, SQLValue(time)])
+    for row in rows {
       let purpose = try row.text("purpose")
-      return purpose == "*" ? nil : Purpose(rawValue: purpose)
+      found[try row.parsed("customer_no"), default: []].append(purpose == "*" ? nil : Purpose(rawValue: purpose))
     }
+    return found
   }
 
   public func flags(of customer: CustomerNumber) throws -> CustomerFlags {
-    var flags = CustomerFlags()
-    guard let row = try first("SELECT * FROM customer_flag WHERE customer_no = $1", [.id(customer)]) else {
-      return flags
-    }
-    flags.deceased = try row.bool("deceased")
-    flags.minor = try row.bool("minor")
-    flags.guardian = try row.parsedOrNil("guardian")
-    flags.managerOnly = try row.bool("manager_only")
-    flags.noProfiling = try row.bool("no_profiling")
-    flags.household = try row.textOrNil("household")
-    return flags
+    try first("SELECT * FROM customer_flag WHERE customer_no = $1", [.id(customer)]).map(CustomerFlags.init(row:))
+      ?? CustomerFlags()
   }
 
   /// The widest stop of an address for a channel; nil if none.
@@ -307,4 +328,23 @@ extension Connection {
     ).map { try $0.word("scope") }
     return scopes.contains(.all) ? .all : scopes.first
   }
+}
+
+extension CustomerFlags {
+  /// From a row of `customer_flag`.
+  package init(row: Row) throws {
+    self.init()
+    deceased = try row.bool("deceased")
+    minor = try row.bool("minor")
+    guardian = try row.parsedOrNil("guardian")
+    managerOnly = try row.bool("manager_only")
+    noProfiling = try row.bool("no_profiling")
+    household = try row.textOrNil("household")
+  }
+}
+
+/// How a condition on a customer number goes on, and its parameter `$1`. One alone is compared without a list.
+package func among(_ customers: [CustomerNumber]) -> (condition: String, parameter: SQLValue) {
+  customers.count == 1
+    ? ("= $1", .text(customers[0].description)) : ("IN {{list_text:$1}}", .list(customers.map(\.description)))
 }

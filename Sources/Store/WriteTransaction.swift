@@ -7,6 +7,8 @@ import ContactModel
 public final class WriteTransaction: Connection {
   private let session: any Session
   private(set) var announced: [any Sendable] = []
+  /// The number of the last event, once one was appended here; nil where it must be read.
+  var lastEvent: Int64?
   /// Customers whose projection is behind what this transaction has written.
   var unprojected: Set<CustomerNumber> = []
   /// The instant the projections are made for: the latest of the facts recorded.
@@ -30,6 +32,7 @@ public final class WriteTransaction: Connection {
       return try session.savepoint(body)
     } catch {
       announced.removeLast(announced.count - count)
+      lastEvent = nil
       throw error
     }
   }

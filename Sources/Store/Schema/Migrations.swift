@@ -8,4 +8,5 @@ public let migrations: [Migration] = [
   Migration(7, "calls", migrationCalls),
   Migration(8, "call commands and agents' logins", migrationCallControl),
   Migration(9, "campaigns", migrationCampaigns),
+  Migration(10, "leaner indexes of attempts", migrationHandOver),
 ]
