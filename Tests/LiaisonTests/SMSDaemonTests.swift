@@ -2,6 +2,7 @@ import Channels
 import Demo
 import Foundation
 import LiaisonForTests
+import NIOHTTP1
 import SMS
 import Store
 import Testing
