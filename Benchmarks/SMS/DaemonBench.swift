@@ -47,16 +47,27 @@ struct DaemonBench {
     let daemon = try bank.start()
     let before = smsc.count
     _ = try await daemon.ready()
+    let pid = daemon.child.pid
+    var used = (daemon: Processor(of: pid), peer: Processor(of: getpid()))
     let out = await submissions(from: before)
-    print("run \(number) outbound: \(out)")
+    print("run \(number) outbound: \(out), \(spent(since: &used, pid))")
     let inbound = await deliver()
-    print("run \(number) inbound:  \(inbound)")
+    print("run \(number) inbound:  \(inbound), \(spent(since: &used, pid))")
     let resident = resident(daemon)
     guard try await daemon.stop(within: .seconds(30)) == .code(0) else {
       throw ChildProcess.Failure(description: daemon.child.tail)
     }
     print("run \(number) resident: \(resident)")
     try await check()
+  }
+
+  /// Processor time a message, of both sides; some of the daemon's may be for what it still routes.
+  private func spent(since used: inout (daemon: Processor, peer: Processor), _ pid: pid_t) -> String {
+    let now = (daemon: Processor(of: pid), peer: Processor(of: getpid()))
+    defer { used = now }
+    func each(_ ticks: Int) -> Int { ticks * 10_000 / max(1, messages) }
+    return "processor \(each(now.daemon.ticks - used.daemon.ticks)) µs a message of the daemon, "
+      + "\(each(now.peer.ticks - used.peer.ticks)) µs of SMSC and customers"
   }
 
   func end() async {
@@ -163,4 +174,18 @@ struct DaemonBench {
   }
 
   private func now() -> Timestamp { Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000)) }
+}
+
+/// Processor time of a process so far, all its threads.
+private struct Processor {
+  /// Hundredths of a second, as Linux counts them here.
+  var ticks = 0
+
+  init(of pid: pid_t) {
+    // Nothing to read is no time.
+    let stat = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
+    let fields = stat.split(separator: ")").last?.split(separator: " ").map(String.init) ?? []
+    guard fields.count > 13, let user = Int(fields[11]), let system = Int(fields[12]) else { return }
+    ticks = user + system
+  }
 }

@@ -34,6 +34,7 @@ public final class Intake: Sendable {
   let options: Options
   let logger: Logger
   private let lanes: RoutingLanes
+  let writes: RoutingWrites
   let calls = CallMemory()
 
   /// - Parameter parameters: the categories in force; asked for each arrival.
@@ -55,6 +56,7 @@ public final class Intake: Sendable {
     self.options = options
     self.logger = logger
     lanes = RoutingLanes(count: options.lanes, depth: options.laneDepth)
+    writes = RoutingWrites(database)
   }
 
   /// Keeps one arrival; returns after the commit. Never throws: what the store cannot do now is `.busy`.

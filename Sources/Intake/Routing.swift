@@ -58,7 +58,8 @@ extension Intake {
   /// A report is kept and marked as done; Outbound settles it from the store.
   private func pass(_ report: DeliveryReport, of kept: KeptArrival) async throws {
     let time = now()
-    try await database.write { try $0.passReport(kept, report: report, at: time) }
+    let body = try JSONText.encode(report)
+    try await writes.write { try $0.passReport(kept, body: body, at: time) }
   }
 
   private func route(_ message: InboundMessage, of kept: KeptArrival) async throws {
@@ -69,7 +70,8 @@ extension Intake {
     let read = try await database.read { connection in
       (
         facts: try connection.tieFacts(for: evidence),
-        thread: try connection.thread(of: message, from: kept.from)
+        thread: try connection.thread(of: message, from: kept.from),
+        repeated: try connection.possibleRepeat(message, of: kept)
       )
     }
     let decision = tie(evidence, of: contactID, given: read.facts, decision: DecisionID(at: time), at: time)
@@ -89,16 +91,20 @@ extension Intake {
     case .belongs(let id, let why, _): request = .joins(id, why: why, deadline: deadline)
     case .follows, .none:
       if case .follows(let earlier, _) = read.thread { chain.related = earlier }
-      request =
-        message.isAutomatic || wish != nil
-        ? .none
-        : .opens(
+      if message.isAutomatic || wish != nil {
+        request = .none
+      } else if let first = read.repeated?.request {
+        request = .joins(first, why: "possibly repeated", deadline: deadline)
+      } else {
+        request = .opens(
           ServiceRequest(
             id: ServiceRequestID(at: time), reference: kept.reference, customerNo: customerNo, start: kept.receivedAt,
             summary: summary, content: message.text, status: .open, severity: category.severity,
             urgency: category.urgency, category: category.code, queue: category.queue, nextDeadline: deadline,
             channel: kept.channel))
+      }
     }
+    if let first = read.repeated { chain.related = chain.related ?? first.of }
     var contact = Contact(
       id: contactID, customerNo: customerNo, channel: kept.channel, direction: .inbound, initiation: .inbound,
       from: kept.from ?? claimedAddress(message), to: kept.to, language: message.language, summary: summary,
@@ -118,18 +124,19 @@ extension Intake {
     }
     var detail = Dictionary(message.properties.map { ($0.key, $0.value) }, uniquingKeysWith: { a, _ in a })
     for (key, value) in read.thread.detail { detail[key] = value }
+    if let first = read.repeated { detail[PossibleRepeat.mark] = first.of.description }
     let contentKey = detail[ContentIdentity.property]
-    let routing = Routing(
+    var routing = Routing(
       arrival: kept.id, contact: contact, request: request, identity: decision, classification: classification,
       consents: message.consents, messageIDs: message.thread.ownID.map { [$0] } ?? [],
       detail: try JSONText.encode(detail), contentKey: contentKey)
-    let routedAt = now()
-    let limit = options.automaticPerHour
-    try await database.write { transaction in
+    try routing.writeTexts()
+    let (ready, routedAt, limit) = (routing, now(), options.automaticPerHour)
+    try await writes.write { transaction in
       if let contentKey, try transaction.addCopy(of: contentKey, kept, at: routedAt) != nil { return }
       if message.isAutomatic {
         let count = try transaction.countAutomatic(
-          routing.automaticSubjects(sender: kept.from?.canonical), on: kept.channel, at: routedAt)
+          ready.automaticSubjects(sender: kept.from?.canonical), on: kept.channel, at: routedAt)
         if count > limit, try !transaction.wasReleased(kept.id) {
           return try transaction.quarantine(
             kept.id, code: "automatic-flood",
@@ -138,7 +145,7 @@ extension Intake {
             at: routedAt)
         }
       }
-      guard try transaction.route(routing, at: routedAt) else { return }
+      guard try transaction.route(ready, at: routedAt) else { return }
       if let complaint = try AddressWish(complaintIn: message, on: kept.channel, transaction) {
         try transaction.obey(
           complaint, evidence: complaint.evidence(kept, at: routedAt), confirmation: nil, at: routedAt)

@@ -115,13 +115,13 @@ extension WriteTransaction {
     case .inline(let bytes): raw = [.blob(bytes), .null, SQLValue(bytes.count)]
     case .file(let sha256, let size): raw = [.null, .text(sha256), SQLValue(size)]
     }
-    let inserted = try query(
+    let inserted = try execute(
       """
       INSERT INTO arrival(arrival_id, channel_kind, channel, wire_key, reference, from_kind, from_canonical, from_raw,
         to_kind, to_canonical, to_raw, received_at, stored_at, late, payload_kind, payload, raw, raw_sha256, raw_size,
         state, settled_at)
       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
-      ON CONFLICT (channel, wire_key) WHERE wire_key IS NOT NULL DO NOTHING RETURNING arrival_id
+      ON CONFLICT (channel, wire_key) WHERE wire_key IS NOT NULL DO NOTHING
       """,
       [
         .id(arrival.id), .text(arrival.channel.kind.rawValue), .text(arrival.channel.name),
@@ -130,7 +130,7 @@ extension WriteTransaction {
         SQLValue(arrival.receivedAt), SQLValue(arrival.storedAt), SQLValue(arrival.late), .text(arrival.payload.kind),
         .text(try payload ?? arrival.payload.json()),
       ] + raw + [.text(settled == nil ? "kept" : "routed"), SQLValue(settled)])
-    if inserted.isEmpty {
+    if inserted == 0 {
       let first: ArrivalID = try query(
         "SELECT arrival_id FROM arrival WHERE channel = $1 AND wire_key = $2",
         [.text(arrival.channel.name), SQLValue(arrival.wireKey)])[0].parsed("arrival_id")
@@ -243,10 +243,9 @@ extension WriteTransaction {
 
   /// Marks an arrival as worked on. False if somebody else already did: then nothing else may be written for it.
   package func settleArrival(_ arrival: ArrivalID, at time: Timestamp) throws -> Bool {
-    try !query(
-      "UPDATE arrival SET state = 'routed', settled_at = $2 WHERE arrival_id = $1 AND state <> 'routed' RETURNING arrival_id",
-      [.id(arrival), SQLValue(time)]
-    ).isEmpty
+    try execute(
+      "UPDATE arrival SET state = 'routed', settled_at = $2 WHERE arrival_id = $1 AND state <> 'routed'",
+      [.id(arrival), SQLValue(time)]) > 0
   }
 }
 
@@ -312,12 +311,12 @@ extension StoredAttachment {
 func day(of time: Timestamp) -> String { String(time.description.prefix(10)) }
 
 extension WriteTransaction {
-  /// Marks a delivery report as taken in and tells whoever settles attempts.
-  public func passReport(_ kept: KeptArrival, report: DeliveryReport, at time: Timestamp) throws {
+  /// Marks a delivery report as taken in and tells whoever settles attempts; `body` is the report as JSON.
+  public func passReport(_ kept: KeptArrival, body: String, at time: Timestamp) throws {
     guard try settleArrival(kept.id, at: time) else { return }
     try append(
       EventRecord(
         at: time, type: .reportArrived, subject: kept.id.description, channel: kept.channel.name, actor: "liaison",
-        body: try JSONText.encode(report)))
+        body: body))
   }
 }

@@ -102,21 +102,34 @@ extension WriteTransaction {
   @discardableResult
   public func append(_ event: EventRecord) throws -> EventRecord {
     var event = event
-    let rows = try query(
-      """
-      INSERT INTO event(seq, at, event_type, subject, contact_id, request_id, customer_no, channel, agent_id, queue,
-        actor, trace, body)
-      SELECT coalesce(max(seq), 0) + 1, CAST($1 AS {{int}}), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT),
-        CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS TEXT), CAST($10 AS TEXT),
-        CAST($11 AS TEXT), CAST($12 AS {{json}})
-      FROM event RETURNING seq
-      """,
-      [
-        SQLValue(event.at), .text(event.type.rawValue), .text(event.subject), .id(event.contact), .id(event.request),
-        .id(event.customerNo), SQLValue(event.channel), .id(event.agent), .id(event.queue),
-        SQLValue(event.actor), SQLValue(event.trace), .text(event.body),
-      ])
-    event.seq = try rows[0].int("seq")
+    let values: [SQLValue] = [
+      SQLValue(event.at), .text(event.type.rawValue), .text(event.subject), .id(event.contact), .id(event.request),
+      .id(event.customerNo), SQLValue(event.channel), .id(event.agent), .id(event.queue),
+      SQLValue(event.actor), SQLValue(event.trace), .text(event.body),
+    ]
+    switch dialect {
+    case .sqlite:
+      // Two statements where one would make two temporary tables: one to read what it writes to, one for RETURNING.
+      event.seq = try (lastEvent ?? lastEventSequence()) + 1
+      lastEvent = event.seq
+      try execute(
+        """
+        INSERT INTO event(at, event_type, subject, contact_id, request_id, customer_no, channel, agent_id, queue,
+          actor, trace, body, seq)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        """, values + [.int(event.seq)])
+    case .postgres:
+      let rows = try query(
+        """
+        INSERT INTO event(seq, at, event_type, subject, contact_id, request_id, customer_no, channel, agent_id, queue,
+          actor, trace, body)
+        SELECT coalesce(max(seq), 0) + 1, CAST($1 AS {{int}}), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT),
+          CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS TEXT), CAST($8 AS TEXT), CAST($9 AS TEXT), CAST($10 AS TEXT),
+          CAST($11 AS TEXT), CAST($12 AS {{json}})
+        FROM event RETURNING seq
+        """, values)
+      event.seq = try rows[0].int("seq")
+    }
     afterCommit(event)
     return event
   }

@@ -236,24 +236,52 @@ extension Connection {
 
   /// Everything a customer ever said about channels, in force or not, oldest first.
   public func preferences(of customer: CustomerNumber) throws -> [ChannelPreference] {
-    try query("SELECT * FROM preference WHERE customer_no = $1 ORDER BY effective_at, preference_id", [.id(customer)])
-      .map(ChannelPreference.init(row:))
+    try preferences(of: [customer])[customer] ?? []
+  }
+
+  /// As for one, for several.
+  package func preferences(of customers: [CustomerNumber]) throws -> [CustomerNumber: [ChannelPreference]] {
+    var found: [CustomerNumber: [ChannelPreference]] = [:]
+    let (these, list) = among(customers)
+    let rows = try query(
+      "SELECT * FROM preference WHERE customer_no \(these) ORDER BY effective_at, preference_id", [list])
+    for row in rows { found[try row.parsed("customer_no"), default: []].append(try ChannelPreference(row: row)) }
+    return found
   }
 
   public func quiets(of customer: CustomerNumber) throws -> [QuietRecord] {
-    try query("SELECT * FROM do_not_disturb WHERE customer_no = $1 AND lifted_at IS NULL", [.id(customer)])
-      .map(QuietRecord.init(row:))
+    try quiets(of: [customer])[customer] ?? []
+  }
+
+  /// As for one, for several.
+  package func quiets(of customers: [CustomerNumber]) throws -> [CustomerNumber: [QuietRecord]] {
+    var found: [CustomerNumber: [QuietRecord]] = [:]
+    let (these, list) = among(customers)
+    let rows = try query(
+      "SELECT * FROM do_not_disturb WHERE customer_no \(these) AND lifted_at IS NULL", [list])
+    for row in rows { found[try row.parsed("customer_no"), default: []].append(try QuietRecord(row: row)) }
+    return found
   }
 
   /// Purposes stopped by law at `time`; nil among them stands for every purpose.
   public func legalStops(of customer: CustomerNumber, at time: Timestamp) throws -> [Purpose?] {
-    try query(
-      "SELECT purpose FROM legal_stop WHERE customer_no = $1 AND from_at <= $2 AND (to_at IS NULL OR to_at > $2)",
-      [.id(customer), SQLValue(time)]
-    ).map { row in
+    try legalStops(of: [customer], at: time)[customer] ?? []
+  }
+
+  /// As for one, for several.
+  package func legalStops(of customers: [CustomerNumber], at time: Timestamp) throws -> [CustomerNumber: [Purpose?]] {
+    var found: [CustomerNumber: [Purpose?]] = [:]
+    let (these, list) = among(customers)
+    let rows = try query(
+      """
+      SELECT customer_no, purpose FROM legal_stop
+      WHERE customer_no \(these) AND from_at <= $2 AND (to_at IS NULL OR to_at > $2)
+      """, [list, SQLValue(time)])
+    for row in rows {
       let purpose = try row.text("purpose")
-      return purpose == "*" ? nil : Purpose(rawValue: purpose)
+      found[try row.parsed("customer_no"), default: []].append(purpose == "*" ? nil : Purpose(rawValue: purpose))
     }
+    return found
   }
 
   public func flags(of customer: CustomerNumber) throws -> CustomerFlags {
@@ -309,7 +337,9 @@ extension QuietRecord {
 }
 
 extension CustomerFlags {
-  init(row: Row) throws {
+  /// From a row of `customer_flag`.
+  package init(row: Row) throws {
+    self.init()
     deceased = try row.bool("deceased")
     minor = try row.bool("minor")
     guardian = try row.parsedOrNil("guardian")
@@ -317,4 +347,10 @@ extension CustomerFlags {
     noProfiling = try row.bool("no_profiling")
     household = try row.textOrNil("household")
   }
+}
+
+/// How a condition on a customer number goes on, and its parameter `$1`. One alone is compared without a list.
+package func among(_ customers: [CustomerNumber]) -> (condition: String, parameter: SQLValue) {
+  customers.count == 1
+    ? ("= $1", .text(customers[0].description)) : ("IN {{list_text:$1}}", .list(customers.map(\.description)))
 }

@@ -7,6 +7,14 @@ public struct JobsWaiting: Sendable, Hashable {
   public init(lane: String) { self.lane = lane }
 }
 
+/// A job whose time has come.
+public struct DueJob: Sendable {
+  public var id: ProactiveJobID
+  public var precedence: ProactiveJob.Precedence
+  /// Nil if it cannot be read.
+  public var job: ProactiveJob?
+}
+
 extension WriteTransaction {
   /// Plans a job. The same key again answers the job there is, and writes nothing.
   public func plan(_ job: ProactiveJob, actor: Actor, at time: Timestamp) throws -> (job: ProactiveJob, isNew: Bool) {
@@ -42,9 +50,10 @@ extension WriteTransaction {
     return (kept, true)
   }
 
-  /// Moves a job on. Nothing is written when it has changed since it was read: then false.
+  /// Moves a job on; `attempt` is the one it ends by, if it does. Nothing is written when it has changed since it was
+  /// read: then false.
   @discardableResult
-  public func update(_ job: ProactiveJob, at time: Timestamp) throws -> Bool {
+  public func update(_ job: ProactiveJob, endedBy attempt: AttemptID? = nil, at time: Timestamp) throws -> Bool {
     let changed = try execute(
       """
       UPDATE proactive_job SET state = $2, next_at = $3, reason = $4, failures = $5, spent = $6, updated_at = $7,
@@ -59,11 +68,12 @@ extension WriteTransaction {
       ])
     guard changed > 0 else { return false }
     if job.state.isFinal {
+      var body = ["state": job.state.rawValue, "reason": job.reason ?? ""]
+      if let attempt { body["attempt"] = attempt.description }
       try append(
         EventRecord(
           at: time, type: .jobEnded, subject: job.id.description, request: job.request, customerNo: job.customerNo,
-          actor: "liaison",
-          body: try JSONText.encode(["state": job.state.rawValue, "reason": job.reason ?? ""])))
+          actor: "liaison", body: try JSONText.encode(body)))
     }
     return true
   }
@@ -98,19 +108,21 @@ extension Connection {
   }
 
   /// Planned jobs of these lanes whose time has come: urgent before single before bulk, the longest due first.
-  public func dueJobs(
-    in lanes: [String], at time: Timestamp, limit: Int
-  ) throws -> [(id: ProactiveJobID, precedence: ProactiveJob.Precedence)] {
-    var found: [(id: ProactiveJobID, precedence: ProactiveJob.Precedence)] = []
+  public func dueJobs(in lanes: [String], at time: Timestamp, limit: Int) throws -> [DueJob] {
+    var found: [DueJob] = []
     for precedence in ProactiveJob.Precedence.allCases {
       for lane in lanes where found.count < limit {
-        found += try query(
+        let rows = try query(
           """
-          SELECT job_id FROM proactive_job WHERE state = 'planned' AND lane = $1 AND precedence = $2 AND next_at <= $3
+          SELECT * FROM proactive_job WHERE state = 'planned' AND lane = $1 AND precedence = $2 AND next_at <= $3
           ORDER BY next_at, job_id LIMIT $4
           """,
-          [.text(lane), SQLValue(precedence.rawValue), SQLValue(time), SQLValue(limit - found.count)]
-        ).map { (try $0.parsed("job_id"), precedence) }
+          [.text(lane), SQLValue(precedence.rawValue), SQLValue(time), SQLValue(limit - found.count)])
+        for row in rows {
+          // One that cannot be read is told by its id alone: whoever works on it puts it aside.
+          found.append(
+            DueJob(id: try row.parsed("job_id"), precedence: precedence, job: try? ProactiveJob(row: row)))
+        }
       }
     }
     return found

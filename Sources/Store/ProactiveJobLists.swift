@@ -45,7 +45,8 @@ extension Connection {
       """
       SELECT (SELECT count(*) FROM attempt WHERE state = 'in_doubt') AS in_doubt,
         (SELECT min(handed_at) FROM attempt WHERE state = 'in_doubt') AS oldest,
-        (SELECT count(*) FROM attempt WHERE state IN ('reserved', 'handing')) AS under_way,
+        (SELECT count(*) FROM attempt WHERE state IN ('reserved', 'handing', 'in_doubt') AND state <> 'in_doubt')
+          AS under_way,
         (SELECT count(*) FROM report_parked) AS parked
       """)
     return OutboundLoad(

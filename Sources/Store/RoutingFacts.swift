@@ -16,6 +16,28 @@ public struct Routing: Sendable {
   public var detail: String
   /// What the message says, by digest: the same again in another mailbox is a copy. Nil where copies are not known.
   public var contentKey: String?
+  private var texts: Texts?
+
+  /// What is kept as JSON.
+  fileprivate struct Texts: Sendable {
+    var contact: String
+    var identity: String
+    var classification: String
+    /// Of a request that is opened.
+    var request: String?
+  }
+
+  /// Makes the texts now: that costs more than writing them, and the writer is one thread.
+  public mutating func writeTexts() throws { texts = try madeTexts() }
+
+  fileprivate func madeTexts() throws -> Texts {
+    if let texts { return texts }
+    var opened: String?
+    if case .opens(let request) = request { opened = try JSONText.encode(request) }
+    return Texts(
+      contact: try JSONText.encode(contact), identity: try JSONText.encode(identity),
+      classification: try JSONText.encode(classification), request: opened)
+  }
 
   public enum RoutedRequest: Sendable {
     case opens(ServiceRequest)
@@ -66,9 +88,10 @@ extension WriteTransaction {
   public func route(_ routing: Routing, at time: Timestamp) throws -> Bool {
     guard try settleArrival(routing.arrival, at: time) else { return false }
     let contact = routing.contact
+    let texts = try routing.madeTexts()
     try insert(contact, detail: routing.detail)
     try indexWords(of: "\(contact.summary)\n\(contact.content)", under: contact.id.description)
-    try record(routing.identity)
+    try record(routing.identity, body: texts.identity)
     for consent in routing.consents {
       try execute(
         """
@@ -95,7 +118,7 @@ extension WriteTransaction {
     let event: EventRecord
     switch routing.request {
     case .none:
-      try append(opened(contact, of: nil, at: time))
+      try append(opened(contact, texts, of: nil, at: time))
       return true
     case .accompanies(let id, let why):
       requestID = id
@@ -111,7 +134,7 @@ extension WriteTransaction {
       event = EventRecord(
         at: time, type: .requestOpened, subject: request.id.description, contact: contact.id, request: request.id,
         customerNo: contact.customerNo, channel: contact.channel.name, queue: request.queue, actor: "liaison",
-        body: try JSONText.encode(request))
+        body: texts.request ?? "{}")
     case .joins(let id, let why, let deadline):
       requestID = id
       let rows = try query(
@@ -140,22 +163,28 @@ extension WriteTransaction {
       [
         .id(DecisionID(at: time)), .id(requestID), .id(contact.customerNo), SQLValue(time),
         .text("categories-\(routing.classification.parameterVersion)"), .id(routing.classification.category),
-        .text(try JSONText.encode(routing.classification)),
+        .text(texts.classification),
       ])
-    try append(opened(contact, of: requestID, at: time))
+    try append(opened(contact, texts, of: requestID, at: time))
     try append(event)
     return true
   }
 
-  private func opened(_ contact: Contact, of request: ServiceRequestID?, at time: Timestamp) throws -> EventRecord {
+  private func opened(
+    _ contact: Contact, _ texts: Routing.Texts, of request: ServiceRequestID?, at time: Timestamp
+  ) -> EventRecord {
     EventRecord(
       at: time, type: .contactOpened, subject: contact.id.description, contact: contact.id, request: request,
       customerNo: contact.customerNo, channel: contact.channel.name, actor: "liaison",
-      body: try JSONText.encode(contact))
+      body: texts.contact)
   }
 
   /// Stores an identity decision; append-only.
   public func record(_ decision: IdentityDecision) throws {
+    try record(decision, body: try JSONText.encode(decision))
+  }
+
+  private func record(_ decision: IdentityDecision, body: String) throws {
     try execute(
       """
       INSERT INTO decision(decision_id, act, subject, customer_no, at, rule_version, verdict, decided_by, author, body)
@@ -164,7 +193,7 @@ extension WriteTransaction {
       [
         .id(decision.decisionId), SQLValue(decision.act), .text(decision.contactId?.description ?? ""),
         .id(decision.customerNo), SQLValue(decision.at), .text(decision.weightVersion), SQLValue(decision.zone),
-        SQLValue(decision.decidedBy), .id(decision.user), .text(try JSONText.encode(decision)),
+        SQLValue(decision.decidedBy), .id(decision.user), .text(body),
       ])
   }
 

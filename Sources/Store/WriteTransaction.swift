@@ -9,6 +9,8 @@ public final class WriteTransaction: Connection {
   private let turn: BulkTurn?
   let digests: ClassDigests
   private(set) var announced: [any Sendable] = []
+  /// The number of the last event, once one was appended here; nil where it must be read.
+  var lastEvent: Int64?
   /// Customers whose projection is behind what this transaction has written.
   var unprojected: Set<CustomerNumber> = []
   /// Of these, those of whom nothing but addresses can be known, because they were added since they were last projected;
@@ -48,6 +50,7 @@ public final class WriteTransaction: Connection {
       // Known of rows that may be gone again.
       auditEnd = nil
       added = [:]
+      lastEvent = nil
       throw error
     }
   }

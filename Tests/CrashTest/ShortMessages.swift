@@ -13,8 +13,9 @@ import Synchronization
 ///
 /// In: some write through an SMSC (SMPP, which names no message: what was not answered is brought again and may then be
 /// there twice), some through a gateway's callback (which names each: there once). Out: jobs are planned over the API and
-/// repeated until acknowledged; the SMSC counts what reaches it. Nobody may get one twice, and a job ends as sent, or in
-/// doubt where the daemon died between the first byte and the answer.
+/// repeated until acknowledged, every third of three parts; the SMSC counts each part that reaches it. Nobody may get one
+/// twice, and a job ends as sent, with all its parts, or in doubt where the daemon died between the first byte and the
+/// last answer.
 final class ShortMessages: Sendable {
   private struct Inbound {
     var isAcknowledged = false
@@ -42,9 +43,7 @@ final class ShortMessages: Sendable {
 
   init(in bank: TestBank) async throws {
     let submits = submits
-    smsc = StandInSMSC(.init(reportsAfter: .milliseconds(30))) { submitted in
-      submits.note(String(decoding: submitted.message.octets, as: UTF8.self))
-    }
+    smsc = StandInSMSC(.init(reportsAfter: .milliseconds(30))) { submits.note($0.message) }
     port = try await smsc.start()
     var configuration = HTTPClient.Configuration()
     configuration.connectionPool.retryConnectionEstablishment = false
@@ -175,6 +174,11 @@ final class ShortMessages: Sendable {
 
   // MARK: Out
 
+  /// Nobody else is written to under this number: by it a part that reached the SMSC is known.
+  private static func recipient(of job: Int, by number: Int) -> String {
+    "100\(30_000_000 + number * 100_000 + job)"
+  }
+
   private func planJobs(_ number: Int) async {
     var job = 0
     while !isOver {
@@ -184,10 +188,11 @@ final class ShortMessages: Sendable {
       request.method = .POST
       request.headers.add(name: "Content-Type", value: "application/json")
       request.headers.add(name: "Idempotency-Key", value: "crash-\(number)-\(job)")
-      let to = "+86100\(30_000_000 + number * 100_000 + job)"
+      let to = "+86" + Self.recipient(of: job, by: number)
+      let words = job % 3 == 0 ? text + String(repeating: " and goes on", count: 30) : text
       let body = """
         {"purpose": "transaction", "address": {"kind": "phone", "value": "\(to)"}, "reference": "\(text)",
-         "contents": {"sms": {"text": "\(text)"}}}
+         "contents": {"sms": {"text": "\(words)"}}}
         """
       request.body = .bytes(ByteBuffer(string: body))
       while true {
@@ -229,6 +234,12 @@ final class ShortMessages: Sendable {
         (SELECT 1 FROM attempt a WHERE a.job_id = j.job_id AND a.state = 'in_doubt')
       """, []
     ).int("n")
+  }
+
+  /// Of `job 3 says 7`: who planned it, and his how manieth it is.
+  private static func number(of text: String) -> (by: Int, job: Int) {
+    let numbers = text.split(separator: " ").compactMap { Int($0) }
+    return numbers.count == 2 ? (numbers[0], numbers[1]) : (0, 0)
   }
 
   struct Result: Sendable {
@@ -283,23 +294,35 @@ final class ShortMessages: Sendable {
 
     var states: [String: Int] = [:]
     var known: Set<String> = []
+    var reached: Set<String> = []
+    var twice = 0
+    var ofParts = 0
     for (text, jobState, doubts) in jobs {
       known.insert(text)
-      let count = submits[text] ?? 0
-      states[doubts > 0 ? "in doubt" : jobState, default: 0] += 1
-      if jobState == "done", doubts == 0, count == 0 {
-        result.failures.append("LOST: \(text) is done and never reached the SMSC")
+      let (number, job) = Self.number(of: text)
+      let parts = submits[Self.recipient(of: job, by: number)] ?? [:]
+      let wanted = job % 3 == 0 ? 3 : 1
+      if wanted > 1 { ofParts += 1 }
+      reached.insert(Self.recipient(of: job, by: number))
+      for (part, count) in parts where count > 1 {
+        result.failures.append("part \(part) of \(text) was sent \(count) times")
+        twice += 1
       }
+      if jobState == "done", doubts == 0, parts.count != wanted {
+        result.failures.append("LOST: \(text) is done, and \(parts.count) of \(wanted) parts reached the SMSC")
+      }
+      states[doubts > 0 ? "in doubt" : jobState, default: 0] += 1
       if jobState != "done", doubts == 0 { result.failures.append("\(text) is \(jobState)") }
     }
-    for (text, count) in submits where count > 1 { result.failures.append("\(text) was sent \(count) times") }
-    for text in submits.keys where !known.contains(text) { result.failures.append("\(text) was sent by no job") }
+    for recipient in submits.keys where !reached.contains(recipient) {
+      result.failures.append("what \(recipient) got was sent by no job")
+    }
     for text in state.jobs where !known.contains(text) { result.failures.append("LOST: \(text) was acknowledged") }
     result.summary = """
       sms in       \(state.bySMPP.count) by SMPP (\(again) there again because their answer was lost), \
       \(state.byGateway.count) by gateway, each once
-      sms out      \(jobs.count) jobs: \(states.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")); \
-      the SMSC got \(submits.count) texts, \(submits.values.filter { $0 > 1 }.count) twice
+      sms out      \(jobs.count) jobs, \(ofParts) of three parts: \(states.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")); \
+      the SMSC got \(submits.count) of them, \(twice) parts twice
       """
     return result
   }
@@ -307,9 +330,19 @@ final class ShortMessages: Sendable {
   func close() async { await smsc.stop() }
 }
 
-/// How often the SMSC got each text.
+/// How often the SMSC got each part, by recipient and number of the part.
 private final class Submits: Sendable {
-  private let texts = Mutex<[String: Int]>([:])
-  func note(_ text: String) { texts.withLock { $0[text, default: 0] += 1 } }
-  var counts: [String: Int] { texts.withLock { $0 } }
+  private let parts = Mutex<[String: [Int: Int]]>([:])
+
+  func note(_ message: SMPPMessage) {
+    var part = 1
+    if message.esmClass & 0x40 != 0, let split = UserDataHeader.split(message.octets) {
+      part = split.header.concatenation?.number ?? 1
+    }
+    let digits = message.destination.digits
+    let recipient = digits.hasPrefix("86") ? String(digits.dropFirst(2)) : digits
+    parts.withLock { $0[recipient, default: [:]][part, default: 0] += 1 }
+  }
+
+  var counts: [String: [Int: Int]] { parts.withLock { $0 } }
 }

@@ -37,25 +37,6 @@ private func post(
   return (answer.status.code, received?.reference, String(decoding: bytes, as: UTF8.self))
 }
 
-/// What the store holds, read beside the running daemon.
-private func look<Value: Sendable>(
-  _ bank: TestBank, _ read: @escaping @Sendable (any Connection) throws -> Value
-) async throws -> Value {
-  var options = Database.Options()
-  options.readOnly = true
-  options.readers = 1
-  let database = try Database.open(
-    StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
-  do {
-    let value = try await database.read(.live, read)
-    await database.close()
-    return value
-  } catch {
-    await database.close()
-    throw error
-  }
-}
-
 /// Starts it, and expects that it ends by itself so.
 private func expectEnd(
   _ code: Int32, saying text: String, _ bank: TestBank, _ yaml: String? = nil, before: [String] = [],
@@ -214,7 +195,7 @@ struct DaemonTests {
       let answer = try await post(to: bound.public, key: "k\(number)")
       #expect(answer.status == 202)
       let reference = try #require(answer.reference)
-      #expect(try await look(bank) { try $0.arrival(reference: reference) } != nil)
+      #expect(try await bank.look { try $0.arrival(reference: reference) } != nil)
     }
     #expect(try await daemon.stop() == .code(0))
     bank.remove()
@@ -230,7 +211,7 @@ struct DaemonTests {
     }
     #expect(Set(answers).count == 1 && answers[0] != nil)
     #expect(try await daemon.stop() == .code(0))
-    let counts = try await look(bank) {
+    let counts = try await bank.look {
       (
         try $0.one("SELECT count(*) AS n FROM arrival").int("n"),
         try $0.one("SELECT count(*) AS n FROM service_request").int("n")

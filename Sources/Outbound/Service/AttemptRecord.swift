@@ -21,6 +21,23 @@ public struct AttemptRecord: Sendable, Hashable {
   public var finalAt: Timestamp?
   public var contact: ContactID?
 
+  /// As a hand-over writes it.
+  init(
+    handing id: AttemptID, of job: ProactiveJob, by outboundChannel: OutboundChannel, on channel: ContactChannel,
+    to: Address, wireIdentity: String, decision: DecisionID, at time: Timestamp
+  ) {
+    self.id = id
+    self.job = job.id
+    customerNo = CustomerNumber(job.party)
+    self.outboundChannel = outboundChannel
+    self.channel = channel
+    self.to = to
+    machine = Attempt(state: .handing, wireIdentity: wireIdentity)
+    self.decision = decision
+    reservedAt = time
+    handedAt = time
+  }
+
   init(row: Row) throws {
     id = try row.parsed("attempt_id")
     job = try row.parsed("job_id")
@@ -79,7 +96,10 @@ extension Connection {
   /// Attempts that a crash may have cut off, oldest first.
   func openAttempts(limit: Int) throws -> [AttemptRecord] {
     try query(
-      "SELECT * FROM attempt WHERE state IN ('reserved', 'handing') ORDER BY attempt_id LIMIT $1", [SQLValue(limit)]
+      """
+      SELECT * FROM attempt WHERE state IN ('reserved', 'handing', 'in_doubt') AND state <> 'in_doubt'
+      ORDER BY attempt_id LIMIT $1
+      """, [SQLValue(limit)]
     ).map(AttemptRecord.init(row:))
   }
 
@@ -149,27 +169,41 @@ extension Connection {
   }
 }
 
+extension OutboundDecision {
+  /// What is kept of a decision, as JSON.
+  static func text(
+    of decision: Decision, on job: ProactiveJob, candidates: [OutboundChannel]
+  ) throws -> String {
+    var channel: OutboundChannel?
+    var until: Timestamp?
+    switch decision.verdict {
+    case .send(let on): channel = on
+    case .defer(let on, let then): (channel, until) = (on, then)
+    case .refuse: break
+    }
+    return try JSONText.encode(
+      Body(
+        reason: decision.reason.rawValue, channel: channel?.rawValue, until: until,
+        refused: Dictionary(
+          decision.refused.map { ($0.channel.rawValue, $0.reason.rawValue) }, uniquingKeysWith: { first, _ in first }),
+        purpose: job.purpose.rawValue, candidates: candidates.map(\.rawValue).sorted(),
+        wordsZh: decision.words(in: .zh), wordsEn: decision.words(in: .en)))
+  }
+}
+
 extension WriteTransaction {
   /// Keeps a decision with what it was made from; append-only.
   func record(
     _ decision: Decision, on job: ProactiveJob, candidates: [OutboundChannel], ruleVersion: String, id: DecisionID,
     at time: Timestamp
   ) throws {
-    var verdict = "refuse"
-    var channel: OutboundChannel?
-    var until: Timestamp?
-    switch decision.verdict {
-    case .send(let on): (verdict, channel) = ("send", on)
-    case .defer(let on, let then): (verdict, channel, until) = ("defer", on, then)
-    case .refuse: break
-    }
-    let body = OutboundDecision.Body(
-      reason: decision.reason.rawValue, channel: channel?.rawValue, until: until,
-      refused: Dictionary(
-        decision.refused.map { ($0.channel.rawValue, $0.reason.rawValue) }, uniquingKeysWith: { first, _ in first }),
-      purpose: job.purpose.rawValue, candidates: candidates.map(\.rawValue).sorted(),
-      wordsZh: decision.words(in: .zh), wordsEn: decision.words(in: .en))
-    let text = try JSONText.encode(body)
+    let verdict =
+      switch decision.verdict {
+      case .send: "send"
+      case .defer: "defer"
+      case .refuse: "refuse"
+      }
+    let text = try OutboundDecision.text(of: decision, on: job, candidates: candidates)
     try execute(
       """
       INSERT INTO decision(decision_id, act, subject, customer_no, at, rule_version, verdict, decided_by, body)

@@ -29,20 +29,29 @@ extension WriteTransaction {
           customerNo: job.customerNo, channel: record.channel.name, actor: "liaison",
           body: try JSONText.encode(["disposition": machine.state.rawValue])))
     } else {
-      let content = job.contents[record.outboundChannel.rawValue]
-      id = ContactID(at: time)
-      let contact = Contact(
-        id: id, customerNo: job.customerNo, channel: record.channel, direction: .outbound,
-        initiation: job.requested == nil ? .outbound : .callBack, state: .closed, from: nil, to: record.to,
-        language: content?.language, summary: content?.subject ?? String((content?.text ?? "").prefix(80)),
-        content: content?.text ?? "", disposition: machine.state.rawValue,
-        identity: IdentityTie(zone: job.customerNo == nil ? .unsatisfied : .satisfied, decision: record.decision),
-        providerID: machine.wireIdentity,
-        times: Contact.Times(received: record.handedAt ?? time, stored: time, ended: time, closed: time))
-      try insert(contact, detail: "{}")
-      if let name = machine.wireIdentity { try remember(name, as: id) }
+      id = try addContact(of: record, job, machine, at: time)
     }
     try execute("UPDATE attempt SET contact_id = $2 WHERE attempt_id = $1", [.id(record.id), .id(id)])
+  }
+
+  /// A contact for a job that has none.
+  func addContact(
+    of record: AttemptRecord, _ job: ProactiveJob, _ machine: Attempt, at time: Timestamp
+  ) throws -> ContactID {
+    let content = job.contents[record.outboundChannel.rawValue]
+    let id = ContactID(at: time)
+    let contact = Contact(
+      id: id, customerNo: job.customerNo, channel: record.channel, direction: .outbound,
+      initiation: job.requested == nil ? .outbound : .callBack, state: .closed, from: nil, to: record.to,
+      language: content?.language, summary: content?.subject ?? String((content?.text ?? "").prefix(80)),
+      content: content?.text ?? "", disposition: machine.state.rawValue,
+      identity: IdentityTie(zone: job.customerNo == nil ? .unsatisfied : .satisfied, decision: record.decision),
+      providerID: machine.wireIdentity,
+      times: Contact.Times(received: record.handedAt ?? time, stored: time, ended: time, closed: time))
+    try insert(contact, detail: "{}")
+    // Only mails quote the id of what they answer.
+    if let name = machine.wireIdentity, record.to.kind == .email { try remember(name, as: id) }
+    return id
   }
 
   /// The answer will not go out: its contact says why.

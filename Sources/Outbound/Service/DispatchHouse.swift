@@ -71,27 +71,31 @@ final class DispatchHouse: Sendable {
 
   func pass(_ point: HandOverPoint) { options.atHandOver?(point) }
 
-  /// Takes in evidence, whatever happens to the task that brought it: what a peer answered must be written down. A store
-  /// that cannot now is asked again, until it is closed; then the attempt is found in doubt at the next start.
+  /// Takes in evidence, whatever happens to the task that brought it: what a peer answered must be written down.
   @discardableResult
   func settle(_ id: AttemptID, _ evidence: Attempt.Evidence, _ link: OutboundLink?) async throws -> Attempt.State? {
     // Ends by itself when written or when the store is closed.
     let work = Task { [self] in
-      while true {
-        do {
-          return try await database.write(.live) { [self] transaction in
-            let time = clock()
-            return try transaction.settle(id, evidence, link: link, surroundings(at: time), at: time)
-          }
-        } catch let error as DatabaseError where error.isPassing {
-          logger.warning(
-            "What a peer answered could not be written down now.",
-            metadata: ["attempt.id": "\(id)", "fault.code": "\(error.kind.rawValue)"])
-          try await Task.sleep(for: .milliseconds(500))
-        }
+      try await persist { [self] transaction in
+        let time = clock()
+        return try transaction.settle(id, evidence, link: link, surroundings(at: time), at: time)
       }
     }
     return try await work.value
+  }
+
+  /// Writes; a store that cannot now is asked again, until it is closed.
+  func persist<T: Sendable>(_ body: @escaping @Sendable (WriteTransaction) throws -> T) async throws -> T {
+    while true {
+      do {
+        return try await database.write(.live, body)
+      } catch let error as DatabaseError where error.isPassing {
+        logger.warning(
+          "What a peer answered could not be written down now.",
+          metadata: ["fault.code": "\(error.kind.rawValue)"])
+        try await Task.sleep(for: .milliseconds(500))
+      }
+    }
   }
 }
 

@@ -80,6 +80,12 @@ public final class Dispatcher: Sendable {
   /// After a start: what was reserved is planned again, what was handed over is in doubt. Idempotent.
   public func recover() async throws {
     while try await close(openAttempts: { try $0.openAttempts(limit: 100) }) > 0 {}
+    let time = house.clock()
+    // What was in doubt before is asked about anew: what the adapters had in memory is gone.
+    try await house.database.write {
+      _ = try $0.execute(
+        "UPDATE attempt SET inquire_at = $1 WHERE state = 'in_doubt' AND inquire_at > $1", [SQLValue(time)])
+    }
     try await adoptStrays()
   }
 
@@ -149,16 +155,10 @@ public final class Dispatcher: Sendable {
       try connection.dueJobs(in: [""], at: house.clock(), limit: house.options.batch)
     }
     guard let first = due.first else { return 0 }
-    try await house.database.write(first.1 == .bulk ? .bulk : .live) { [house] transaction in
+    try await house.database.write(first.precedence == .bulk ? .bulk : .live) { [house] transaction in
       let time = house.clock()
       let around = house.surroundings(at: time)
-      for (id, _) in due {
-        do {
-          try transaction.savepoint { try transaction.sort(id, around, at: time) }
-        } catch let error as DatabaseError where error.isOfOneItem {
-          try transaction.hold(id, because: error.kind.rawValue, until: time + .seconds(300))
-        }
-      }
+      try transaction.together(due.map(\.id), at: time) { try transaction.sort($0, around, at: time) }
     }
     return due.count
   }

@@ -5,52 +5,31 @@ import Store
 /// The transactions by which one attempt comes to be: sort, claim, hand over.
 ///
 /// Each leaves job, attempt, caps and events in agreement. A job is decided in the transaction that writes down its wire
-/// identity, so that a STOP before it wins. Usually that is the one that claims it and reserves its caps; where something
-/// must be fetched or found out in between, it is decided twice. Nothing here waits for a peer. Source: specs/outbound.md §3.
+/// identity, so that a STOP before it wins. Usually that is the one that claims it and takes its caps, many at once (see
+/// `BatchHandOver`); where something must be fetched or found out in between, it is claimed here and decided twice.
+/// Nothing here waits for a peer. Source: specs/outbound.md §3.
 extension WriteTransaction {
-  /// Decides a due job that nobody serves yet: it is put into the lane of the way out it is to take, or off.
-  func sort(_ id: ProactiveJobID, _ around: Surroundings, at time: Timestamp) throws {
-    guard let job = try proactiveJob(id), job.state == .planned, (job.nextAt ?? job.due) <= time else { return }
-    let reading = try reading(of: job, own: nil, around, at: time)
-    var decision = decide(reading, job, under: around.profile, at: time)
-    // The link it must leave by is gone.
-    if case .send(let channel) = decision.verdict, !around.lanes.contains(job.lane(of: channel)) {
-      decision = Decision(.refuse, .noChannel)
+  /// Decides due jobs that nobody serves yet: each is put into the lane of the way out it is to take, or off.
+  func sort(_ ids: [ProactiveJobID], _ around: Surroundings, at time: Timestamp) throws -> [ProactiveJobID] {
+    let jobs = try ids.compactMap { try proactiveJob($0) }
+      .filter { $0.state == .planned && ($0.nextAt ?? $0.due) <= time }
+    let sheet = try FactsSheet(of: jobs, from: self, around, at: time)
+    for job in jobs {
+      let reading = sheet.reading(of: job)
+      var decision = decide(reading, job, under: around.profile, at: time)
+      // The link it must leave by is gone.
+      if case .send(let channel) = decision.verdict, !around.lanes.contains(job.lane(of: channel)) {
+        decision = Decision(.refuse, .noChannel)
+      }
+      try put(job, off: decision, reading, around, at: time)
     }
-    try put(job, off: decision, reading, around, at: time)
+    return ids
   }
 
   /// Decides a due job; if it is to go now by this link, reserves it. Answers the attempt, nil if it does not go now.
   func claim(
     _ id: ProactiveJobID, through link: OutboundLink, _ around: Surroundings, at time: Timestamp
   ) throws -> AttemptID? {
-    try reserve(id, through: link, around, at: time)?.attempt
-  }
-
-  /// Claims a due job and hands it over in this one transaction: one decision, and caps and wire identity are durable
-  /// together before anything leaves. Nil if it does not go now; without a dispatch where documents must be read first:
-  /// then it is reserved only.
-  func claimAndHandOver(
-    _ id: ProactiveJobID, through link: OutboundLink, _ around: Surroundings, at time: Timestamp
-  ) throws -> (attempt: AttemptID, dispatch: Dispatch?)? {
-    guard let (attempt, job, to) = try reserve(id, through: link, around, at: time) else { return nil }
-    guard job.attachments.isEmpty, let content = job.contents[link.channel.rawValue] else { return (attempt, nil) }
-    let name = link.adapter.wireIdentity(of: attempt)
-    guard try settle(attempt, .handing(wireIdentity: name), link: link, around, at: time) == .handing else {
-      return (attempt, nil)
-    }
-    try refer(to: name, by: job)
-    return (
-      attempt,
-      Dispatch(
-        key: job.id.description, attempt: attempt, wireIdentity: name, to: to, from: link.from, content: content,
-        expires: job.notAfter)
-    )
-  }
-
-  private func reserve(
-    _ id: ProactiveJobID, through link: OutboundLink, _ around: Surroundings, at time: Timestamp
-  ) throws -> (attempt: AttemptID, job: ProactiveJob, to: Address)? {
     guard let job = try proactiveJob(id), job.state == .planned, (job.nextAt ?? job.due) <= time else { return nil }
     let reading = try reading(of: job, own: nil, around, at: time)
     let decision = decide(reading, job, under: around.profile, at: time)
@@ -84,7 +63,7 @@ extension WriteTransaction {
       INSERT INTO cap_ledger(attempt_id, customer_no, purpose, channel, at, state)
       VALUES ($1, $2, $3, $4, $5, 'reserved')
       """, [.id(id), .text(job.party), .text(job.purpose.rawValue), .text(channel.rawValue), SQLValue(time)])
-    return (id, job, to)
+    return id
   }
 
   /// Decides again and writes the wire identity down; answers what to submit, nil if the attempt was released instead.
@@ -119,8 +98,29 @@ extension WriteTransaction {
       expires: job.notAfter)
   }
 
-  /// Puts a job aside that could not be read, so that it holds up no other.
-  func hold(_ id: ProactiveJobID, because code: String, until time: Timestamp) throws {
+  /// Works on jobs together; where one of them cannot be worked on, on each alone, and that one is put aside, so that it
+  /// holds up no other.
+  @discardableResult
+  func together<Result>(
+    _ jobs: [ProactiveJobID], at time: Timestamp, _ work: ([ProactiveJobID]) throws -> [Result]
+  ) throws -> [Result] {
+    guard !jobs.isEmpty else { return [] }
+    do {
+      return try savepoint { try work(jobs) }
+    } catch  where error.isOfOneItem {
+      return try jobs.flatMap { id -> [Result] in
+        do {
+          return try savepoint { try work([id]) }
+        } catch  where error.isOfOneItem {
+          let code = (error as? DatabaseError)?.kind.rawValue ?? "unreadable"
+          try hold(id, because: code, until: time + .seconds(300))
+          return []
+        }
+      }
+    }
+  }
+
+  private func hold(_ id: ProactiveJobID, because code: String, until time: Timestamp) throws {
     try execute(
       "UPDATE proactive_job SET next_at = $2, reason = $3 WHERE job_id = $1 AND state = 'planned'",
       [.id(id), SQLValue(time), .text("held: \(code)")])
@@ -168,4 +168,9 @@ extension WriteTransaction {
     try update(job, at: time)
     if job.state.isFinal { try closeContact(of: job, as: job.state.rawValue, at: time) }
   }
+}
+
+extension Error {
+  /// Not the store's as a whole: what cannot be read is one job's.
+  var isOfOneItem: Bool { (self as? DatabaseError)?.isOfOneItem ?? true }
 }

@@ -16,9 +16,19 @@ final class LinkWorker: Sendable {
   private let doubtBell = Bell()
   private let house: DispatchHouse
   private let state: Mutex<State>
+  private let settlements: Settlements
+
+  /// What is handed over and not settled.
+  private final class Hand: Sendable {
+    private let attempts = Mutex<Set<AttemptID>>([])
+    var count: Int { attempts.withLock { $0.count } }
+    func holds(_ id: AttemptID) -> Bool { attempts.withLock { $0.contains(id) } }
+    func take(_ ids: [AttemptID]) { attempts.withLock { $0.formUnion(ids) } }
+    func leave(_ ids: [AttemptID]) { attempts.withLock { $0.subtract(ids) } }
+  }
+  private let hand: Hand
 
   private struct State {
-    var inHand: Set<AttemptID> = []
     var pace: Pace
   }
 
@@ -26,6 +36,13 @@ final class LinkWorker: Sendable {
     self.link = link
     self.house = house
     state = Mutex(State(pace: Pace(perSecond: link.adapter.capabilities.submissionsPerSecond)))
+    let (hand, bell) = (Hand(), bell)
+    self.hand = hand
+    settlements = Settlements(link, house) { ids in
+      // All places of a batch become free at once, so that as many are claimed together.
+      hand.leave(ids)
+      bell.ring()
+    }
   }
 
   /// Works until the house drains; returns when what was in hand is settled. Cancelled, what is in hand is given up as
@@ -39,7 +56,7 @@ final class LinkWorker: Sendable {
   }
 
   /// Whether this worker has the attempt in hand: then nobody else may call it cut off.
-  func holds(_ id: AttemptID) -> Bool { state.withLock { $0.inHand.contains(id) } }
+  func holds(_ id: AttemptID) -> Bool { hand.holds(id) }
 
   func stop() {
     bell.ring()
@@ -75,10 +92,16 @@ final class LinkWorker: Sendable {
 
   // MARK: Claiming
 
-  /// An attempt that was claimed; with its dispatch if it was handed over with it.
-  private struct Claim: Sendable {
-    var id: AttemptID
-    var dispatch: Dispatch?
+  /// What was claimed: handed over, or only reserved.
+  private enum Claim: Sendable {
+    case handed(HandedOver)
+    case reserved(AttemptID)
+    var id: AttemptID {
+      switch self {
+      case .handed(let one): one.attempt.id
+      case .reserved(let id): id
+      }
+    }
   }
 
   private struct Claimed {
@@ -92,23 +115,23 @@ final class LinkWorker: Sendable {
     let room = room()
     guard room.count > 0 else { return Claimed(rest: room.wait) }
     let (link, house) = (link, house)
-    let (due, next) = try await house.database.read { connection in
+    let (found, next) = try await house.database.read { connection in
       let due = try connection.dueJobs(in: link.lanes, at: house.clock(), limit: room.count)
       return (due, due.isEmpty ? try connection.nextDue(in: link.lanes) : nil)
     }
-    guard let first = due.first else {
+    guard let first = found.first else {
       return Claimed(
         rest: min(house.options.idle, next.map { max(.milliseconds(1), $0 - house.clock()) } ?? house.options.idle))
     }
     // One precedence at a time, so that bulk never shares a transaction lane with what somebody waits for.
-    let ids = due.filter { ($0.precedence == .bulk) == (first.precedence == .bulk) }.map(\.id)
+    let due = found.filter { ($0.precedence == .bulk) == (first.precedence == .bulk) }
     let lane: Lane = first.precedence == .bulk ? .bulk : .live
     // While trouble is known, one at a time is let through, and each is asked for at its hand-over.
     let isAtOnce = house.breaker(of: link) { $0.isClosed }
     // In pieces, so that nobody else's write waits for all of them; the store commits together what waits together.
     let attempts = try await withThrowingTaskGroup(of: [Claim].self) { group in
-      for start in stride(from: 0, to: ids.count, by: Self.claimsAtOnce) {
-        let piece = Array(ids[start..<min(start + Self.claimsAtOnce, ids.count)])
+      for start in stride(from: 0, to: due.count, by: Self.claimsAtOnce) {
+        let piece = Array(due[start..<min(start + Self.claimsAtOnce, due.count)])
         group.addTask { try await self.claim(piece, lane, isAtOnce: isAtOnce) }
       }
       var all: [Claim] = []
@@ -123,44 +146,41 @@ final class LinkWorker: Sendable {
       if let failure, all.isEmpty { throw failure }
       return all
     }
-    return Claimed(looked: ids.count, attempts: attempts, rest: .zero)
+    return Claimed(looked: due.count, attempts: attempts, rest: .zero)
   }
 
-  /// Jobs claimed in one item of the writer's queue.
-  private static let claimsAtOnce = 10
+  /// Jobs claimed in one item of the writer's queue: a few milliseconds of work.
+  private static let claimsAtOnce = 64
 
-  private func claim(_ ids: [ProactiveJobID], _ lane: Lane, isAtOnce: Bool) async throws -> [Claim] {
+  private func claim(_ due: [DueJob], _ lane: Lane, isAtOnce: Bool) async throws -> [Claim] {
     let (link, house) = (link, house)
-    let attempts = try await house.database.write(lane) { transaction -> [Claim] in
+    let read = Dictionary(due.compactMap { one in one.job.map { (one.id, $0) } }) { first, _ in first }
+    // Documents are read between claim and hand-over.
+    let (simple, others) = due.reduce(into: ([ProactiveJobID](), [ProactiveJobID]())) { parts, one in
+      if isAtOnce, one.job?.attachments.isEmpty ?? true { parts.0.append(one.id) } else { parts.1.append(one.id) }
+    }
+    let claimed = try await house.database.write(lane) { transaction -> [Claim] in
       let time = house.clock()
       let around = house.surroundings(at: time)
-      let goes = isAtOnce && !house.isDraining
-      return try ids.compactMap { id -> Claim? in
-        // A job that cannot be read must not hold up the others.
-        do {
-          return try transaction.savepoint { () -> Claim? in
-            guard goes else {
-              return try transaction.claim(id, through: link, around, at: time).map { Claim(id: $0, dispatch: nil) }
-            }
-            let claimed = try transaction.claimAndHandOver(id, through: link, around, at: time)
-            if claimed != nil { house.pass(.reserved) }
-            return claimed.map { Claim(id: $0.attempt, dispatch: $0.dispatch) }
-          }
-        } catch let error as DatabaseError where error.isOfOneItem {
-          try transaction.hold(id, because: error.kind.rawValue, until: time + .seconds(300))
-          return nil
+      let (simple, others) = house.isDraining ? ([], simple + others) : (simple, others)
+      let handed = try transaction.together(simple, at: time) {
+        try transaction.handOver($0, read: read, through: link, around, at: time)
+      }
+      for _ in handed { house.pass(.reserved) }
+      let reserved = try others.flatMap { id in
+        try transaction.together([id], at: time) {
+          try $0.compactMap { try transaction.claim($0, through: link, around, at: time) }
         }
       }
+      return handed.map { .handed($0) } + reserved.map { .reserved($0) }
     }
-    if !attempts.isEmpty {
+    if !claimed.isEmpty {
+      hand.take(claimed.map(\.id))
       let now = house.clock()
-      state.withLock { state in
-        for one in attempts { state.inHand.insert(one.id) }
-        state.pace.take(attempts.count, at: now)
-      }
-      if !isAtOnce { house.pass(.reserved) }
+      state.withLock { $0.pace.take(claimed.count, at: now) }
+      for case .reserved in claimed { house.pass(.reserved) }
     }
-    return attempts
+    return claimed
   }
 
   /// How many may be claimed now; where none, how long to wait for it unless a place becomes free.
@@ -171,9 +191,9 @@ final class LinkWorker: Sendable {
     if let down, house.surroundings(at: now).down[link.channel] == nil {
       return (0, min(house.options.idle, down - now))
     }
+    let free = max(1, link.window) - hand.count
+    guard free > 0 else { return (0, house.options.idle) }
     return state.withLock { state in
-      let free = max(1, link.window) - state.inHand.count
-      guard free > 0 else { return (0, house.options.idle) }
       // While down nothing is sent, only decided.
       if down != nil { return (free, .zero) }
       let count = state.pace.room(for: isClosed ? free : 1, at: now)
@@ -185,15 +205,15 @@ final class LinkWorker: Sendable {
 
   /// One attempt to its settlement.
   private func carry(_ one: Claim) async {
-    defer {
-      _ = state.withLock { $0.inHand.remove(one.id) }
-      bell.ring()
-    }
     do {
-      if let dispatch = one.dispatch {
-        try await submit(dispatch)
-      } else {
-        try await handOver(one.id)
+      switch one {
+      case .handed(let handed): try await submit(handed)
+      case .reserved(let id):
+        defer {
+          hand.leave([id])
+          bell.ring()
+        }
+        try await handOver(id)
       }
     } catch {
       // It stays as it is in the store; the dispatcher finds it there when nobody has it in hand.
@@ -216,17 +236,25 @@ final class LinkWorker: Sendable {
       return try transaction.beginHandOver(
         id, through: link, with: parts, house.surroundings(at: time, admitted: link), at: time)
     }
-    if let dispatch { try await submit(dispatch) }
+    guard let dispatch else { return }
+    let submission = await submit(dispatch)
+    if try await house.settle(dispatch.attempt, .submitted(submission), link) == .inDoubt { doubtBell.ring() }
+    house.pass(.settled)
   }
 
   /// Its wire identity is durable: from here on only the answer counts.
-  private func submit(_ dispatch: Dispatch) async throws {
+  private func submit(_ handed: HandedOver) async throws {
+    let submission = await submit(handed.dispatch)
+    if try await settlements.settle(Answered(handed: handed, submission: submission)) == .inDoubt { doubtBell.ring() }
+    house.pass(.settled)
+  }
+
+  private func submit(_ dispatch: Dispatch) async -> Submission {
     house.pass(.handing)
     let submission = await link.adapter.submit(dispatch)
     house.pass(.submitted)
     house.breaker(of: link) { $0.record(submission, at: house.clock()) }
-    if try await house.settle(dispatch.attempt, .submitted(submission), link) == .inDoubt { doubtBell.ring() }
-    house.pass(.settled)
+    return submission
   }
 
   /// The bytes of what is sent along, read before anything is written down.

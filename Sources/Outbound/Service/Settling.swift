@@ -16,15 +16,11 @@ extension WriteTransaction {
     var machine = record.machine
     let effects = machine.learn(evidence)
     guard machine != record.machine || !effects.isEmpty else { return machine.state }
+    // After a restart the peer is asked at once, and the adapter so learns again what it may hear of.
     try store(
-      machine, of: record, fault: evidence.fault, inquireAfter: link?.inquiryEvery, memory: link?.memory, at: time)
-    for part in evidence.partIDs {
-      try execute(
-        """
-        INSERT INTO attempt_part(channel, peer_id, attempt_id) VALUES ($1, $2, $3)
-        ON CONFLICT (channel, peer_id) DO NOTHING
-        """, [.text(record.channel.name), .text(part), .id(id)])
-    }
+      machine, of: record, fault: evidence.fault, inquireAfter: evidence == .restarted ? .zero : link?.inquiryEvery,
+      memory: link?.memory, at: time)
+    for part in evidence.partIDs { try name(part, id, on: record.channel) }
     for effect in effects {
       switch effect {
       case .reserveCaps: break  // Written with the attempt.
@@ -47,6 +43,15 @@ extension WriteTransaction {
       return try attempt(id)?.machine.state
     }
     return machine.state
+  }
+
+  /// The peer's name for one part, under which a report may come.
+  func name(_ part: String, _ id: AttemptID, on channel: ContactChannel) throws {
+    try execute(
+      """
+      INSERT INTO attempt_part(channel, peer_id, attempt_id) VALUES ($1, $2, $3)
+      ON CONFLICT (channel, peer_id) DO NOTHING
+      """, [.text(channel.name), .text(part), .id(id)])
   }
 
   // MARK: What follows
@@ -72,7 +77,8 @@ extension WriteTransaction {
         isSettled ? SQLValue(record.settledAt ?? time) : .null,
         isDoubt ? SQLValue(time + (inquireAfter ?? .seconds(60))) : .null, SQLValue(finalAt),
       ])
-    guard machine.state != record.machine.state else { return }
+    // What ends the job is told with the job: one fact, one event.
+    guard machine.state != record.machine.state, machine.state != .accepted else { return }
     try append(
       EventRecord(
         at: time, type: .attemptChanged, subject: record.id.description, customerNo: record.customerNo,
@@ -142,7 +148,7 @@ extension WriteTransaction {
       afterCommit(JobsWaiting(lane: job.lane))
     }
     job.reason = state.rawValue
-    try update(job, at: time)
+    try update(job, endedBy: record.id, at: time)
     if record.contact == nil, let earlier = try attempts(of: job.id).last(where: { $0.contact != nil })?.contact {
       // One contact however often it is tried.
       try execute("UPDATE attempt SET contact_id = $2 WHERE attempt_id = $1", [.id(record.id), .id(earlier)])

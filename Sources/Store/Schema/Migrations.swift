@@ -9,4 +9,5 @@ public let migrations: [Migration] = [
   Migration(8, "call commands and agents' logins", migrationCallControl),
   Migration(9, "campaigns", migrationCampaigns),
   Migration(10, "dialling", migrationDialling),
+  Migration(11, "leaner indexes of attempts", migrationHandOver),
 ]

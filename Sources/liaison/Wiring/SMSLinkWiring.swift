@@ -191,6 +191,7 @@ struct SMSLinkWiring {
       reconnectDelayMaximum: reader.duration("reconnect_delay_maximum", default: .seconds(60)),
       refusedLoginDelay: reader.duration("refused_login_delay", default: .seconds(60)),
       drainTimeout: reader.duration("drain_timeout", default: .seconds(5)),
+      repeatWindow: reader.duration("repeat_window", default: .seconds(600)),
       maximumPDU: reader.integer("maximum_pdu", default: 65_536, in: 1_024...16_777_216))
   }
 

@@ -264,6 +264,9 @@ public final class SMSAdapter: ChannelAdapter {
 
   public func inquire(about dispatch: Dispatch) async -> Submission {
     guard let answers = taker.answers(about: dispatch.wireIdentity) else {
+      if let to = Self.recipient(dispatch.to, configuration.numbers) {
+        taker.expect(dispatch, on: links.map { ($0.name, parts(of: dispatch, on: $0.name)) }, recipient: to)
+      }
       return .inDoubt(Fault(.unsupported, text: "nothing is known of it; only its receipt can tell"))
     }
     var ids: [String] = []
@@ -285,6 +288,15 @@ public final class SMSAdapter: ChannelAdapter {
     guard ids.isEmpty else { return .inDoubt(Fault(.peerFailure, text: "some of its parts were taken, others not")) }
     if let reject { return .rejected(reject) }
     return .deferred(retry ?? Fault(.peerFailure, text: "refused"), retryAfter: nil)
+  }
+
+  /// How many parts it was sent as by this link.
+  private func parts(of dispatch: Dispatch, on link: String) -> Int {
+    let withOptOut = dispatch.content.options["sms.opt_out_line"] == "true"
+    do { return try preview(dispatch.content.text, link: link, optOutLine: withOptOut)?.parts ?? 1 } catch {
+      // It cannot have left by this one.
+      return 1
+    }
   }
 
   /// What the SMSC says of a message it accepted under `peerID` (as in `Receipt.peerID`), by query_sm; nil if it or the link

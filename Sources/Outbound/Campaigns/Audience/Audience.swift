@@ -70,17 +70,25 @@ public struct Audience: Sendable {
 }
 
 extension Connection {
-  /// Whether a customer is still in a group: its rows, its criterion at this moment, or its latest recorded day. A group
-  /// that is gone or cannot be read holds nobody.
+  /// Whether a customer is still in a group.
   public func isMember(_ customer: CustomerNumber, of code: Code, at time: Timestamp) throws -> Bool {
-    guard let group = try group(code), let audience = try? Audience(of: group) else { return false }
-    var parameters = SQLParameters([.id(customer)])
+    try members(of: code, among: [customer], at: time).contains(customer)
+  }
+
+  /// Which of these customers are still in a group: by its rows, its criterion at this moment, or its latest recorded
+  /// day. A group that is gone or cannot be read holds nobody.
+  public func members(
+    of code: Code, among customers: [CustomerNumber], at time: Timestamp
+  ) throws -> Set<CustomerNumber> {
+    guard let group = try group(code), let audience = try? Audience(of: group) else { return [] }
+    var parameters = SQLParameters([.list(customers.map(\.description))])
     let condition = audience.condition(&parameters, at: time)
-    return try first(
+    let rows = try query(
       """
-      SELECT 1 AS found FROM (SELECT CAST($1 AS TEXT) AS customer_no) AS p \(audience.join)
-      WHERE p.customer_no IS NOT NULL\(condition)
-      """, parameters.values) != nil
+      SELECT p.customer_no FROM customer p \(audience.join)
+      WHERE p.customer_no IN {{list_text:$1}}\(condition)
+      """, parameters.values)
+    return Set(try rows.map { try $0.parsed("customer_no") })
   }
 
   /// How many customers meet a criterion at this moment.

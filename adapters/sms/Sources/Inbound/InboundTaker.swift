@@ -99,6 +99,15 @@ final class InboundTaker: Sendable {
     }
   }
 
+  /// A submission of an earlier run is asked about: its receipts are to be known.
+  func expect(_ dispatch: Dispatch, on links: [(name: String, parts: Int)], recipient: Address) {
+    let reference = Fingerprint.reference(of: dispatch.wireIdentity)
+    sent.withLock {
+      $0.expect(
+        wireIdentity: dispatch.wireIdentity, links: links, recipient: recipient.canonical, reference: reference)
+    }
+  }
+
   func answers(about wireIdentity: String) -> [PartAnswer?]? { sent.withLock { $0.answers(about: wireIdentity) } }
 
   // MARK: What the links bring
@@ -127,7 +136,8 @@ final class InboundTaker: Sendable {
           let decoded = short.text
           let made = self.arrival(
             short, text: decoded.text, defects: decoded.defects, link: arrival.link, at: arrival.receivedAt,
-            wireKey: arrival.names.wireKey, since: arrival.names.since, raw: arrival.frame, properties: [])
+            wireKey: arrival.names.wireKey, since: arrival.names.since, raw: arrival.frame,
+            properties: Self.marks([short], on: arrival.link, [arrival.names]))
           arrival.answer(LinkAnswer(await accept(made)))
         }
       }
@@ -148,9 +158,11 @@ final class InboundTaker: Sendable {
       }
     }
     var found = match()
-    // Early: the answer that names the id may be on its way. Ten looks within a second, then it goes as it is.
+    // Early: the answer that names the id may be on its way, or after a start the inquiry that names the reference. Ten
+    // looks within a second, then it goes as it is.
+    let mayBeOfEarlierRun = arrival.names.reference != nil && elapsed < .seconds(10)
     var looks = 0
-    while found.wireIdentity == nil, looks < 10, underWay.withLock({ $0 > 0 }) {
+    while found.wireIdentity == nil, looks < 10, mayBeOfEarlierRun || underWay.withLock({ $0 > 0 }) {
       looks += 1
       do { try await Task.sleep(for: .milliseconds(100)) } catch { break }
       found = match()
@@ -256,6 +268,7 @@ final class InboundTaker: Sendable {
     guard let first = whole.parts.first else { return .refused }
     let text = whole.text
     var properties = [InboundMessage.Property("sms.parts", String(whole.key.total))]
+    properties += Self.marks(whole.parts.map(\.token.short), on: whole.key.link, whole.parts.map(\.token.names))
     if !whole.missing.isEmpty {
       properties.append(.init("sms.missing_parts", whole.missing.map(String.init).joined(separator: ",")))
     }
@@ -383,6 +396,15 @@ final class InboundTaker: Sendable {
   }
 
   // MARK: A message
+
+  /// By what the same message is known again, where the peer gives it no id; and whether it may be a repeat itself.
+  private static func marks(
+    _ shorts: [ShortMessage], on link: String, _ names: [InboundNames]
+  ) -> [InboundMessage.Property] {
+    guard names.allSatisfy({ $0.wireKey == nil }) else { return [] }
+    let print = InboundMessage.Property("message.fingerprint", Fingerprint.of(shorts, on: link))
+    return names.contains(where: \.mayRepeat) ? [print, .init("message.may_repeat", "true")] : [print]
+  }
 
   private func arrival(
     _ short: ShortMessage, text: String, defects: Int, link: String, at time: Timestamp, wireKey: String?,

@@ -71,6 +71,24 @@ struct SentTable {
     return canonical.compactMap { $0 }
   }
 
+  /// Something of an earlier run that nobody answered: from now on its receipts are known by the reference it was sent
+  /// with, on whichever of these links it left. Nothing if it is known already.
+  mutating func expect(
+    wireIdentity: String, links: [(name: String, parts: Int)], recipient: String, reference: UInt16
+  ) {
+    guard byIdentity[wireIdentity] == nil else { return }
+    while messages.count >= limit, let oldest = order.popFirst() { forget(oldest) }
+    for link in links {
+      let number = next
+      next += 1
+      let key = Self.scoped(link.name, "\(recipient)#\(reference)")
+      byReference[key] = number
+      byIdentity[wireIdentity] = number
+      messages[number] = Sent(wireIdentity: wireIdentity, peerID: nil, parts: max(1, link.parts), keys: [key])
+      order.append(number)
+    }
+  }
+
   /// A part in doubt was answered after all.
   mutating func noteLate(_ answer: PartAnswer, part: Int, wireIdentity: String, link: String, rule: MessageIDRule) {
     guard let number = byIdentity[wireIdentity], var sent = messages[number] else { return }
@@ -100,8 +118,18 @@ struct SentTable {
       written + written.map { $0.lowercased() } + written.map { rule.canonicalReceipt($0) }
       + written.map { rule.canonicalResponse($0) }
     var found = forms.compactMap { byID[Self.scoped(link, $0)] }.first
-    if found == nil, let reference, let number = byReference[Self.scoped(link, "\(recipient)#\(reference)")] {
-      found = (number, 0)
+    if found == nil, let reference, let number = byReference[Self.scoped(link, "\(recipient)#\(reference)")],
+      var sent = messages[number]
+    {
+      // Which part it is nobody said: the first that no receipt has named. The same id again is the same part.
+      let taken = Set(sent.keys.compactMap { byID[$0]?.message == number ? byID[$0]?.part : nil })
+      let part = (0..<sent.parts).first { !taken.contains($0) && sent.finals[$0] == nil } ?? 0
+      found = (number, part)
+      if let id = reading.rawID.map({ Self.scoped(link, rule.canonicalReceipt($0)) }) {
+        byID[id] = (number, part)
+        sent.keys.append(id)
+        messages[number] = sent
+      }
     }
     guard let (number, part) = found, var sent = messages[number] else {
       return Match(

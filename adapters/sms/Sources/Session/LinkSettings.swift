@@ -23,6 +23,8 @@ public struct LinkSettings: Hashable, Sendable {
   public var refusedLoginDelay: Duration
   /// What an orderly end may take.
   public var drainTimeout: Duration
+  /// So long after a session began, what comes may be a repeat of what was brought before and whose answer was lost.
+  public var repeatWindow: Duration
   /// Largest PDU taken, in octets.
   public var maximumPDU: Int
 
@@ -33,6 +35,7 @@ public struct LinkSettings: Hashable, Sendable {
     throttlePause: Duration = .milliseconds(500), throttlePauseMaximum: Duration = .seconds(10),
     reconnectDelay: Duration = .seconds(1), reconnectDelayMaximum: Duration = .seconds(60),
     refusedLoginDelay: Duration = .seconds(60), drainTimeout: Duration = .seconds(10),
+    repeatWindow: Duration = .seconds(600),
     maximumPDU: Int = FrameSplitter.defaultMaximum
   ) {
     self.window = max(1, min(window, 10_000))
@@ -49,6 +52,7 @@ public struct LinkSettings: Hashable, Sendable {
     self.reconnectDelayMaximum = reconnectDelayMaximum
     self.refusedLoginDelay = refusedLoginDelay
     self.drainTimeout = drainTimeout
+    self.repeatWindow = repeatWindow
     self.maximumPDU = maximumPDU
   }
 }

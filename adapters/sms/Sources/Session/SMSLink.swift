@@ -49,6 +49,8 @@ struct InboundNames: Sendable {
   var reference: UInt16?
   /// Since when the peer has had it.
   var since: Timestamp?
+  /// It came soon after a session began, and has no id of the peer's: it may be one whose answer was lost.
+  var mayRepeat = false
 }
 
 /// What one link made of a dispatch.

@@ -27,6 +27,8 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     var connections: [Int: LinkConnection<Dialect>] = [:]
     var isUp: [Int: Bool] = [:]
     var since: Timestamp
+    /// When the newest session began.
+    var loggedInAt: Timestamp?
     var lastFault: Fault?
     var nextTicket: UInt64 = 1
     var nextReference = UInt16.random(in: 0...UInt16.max)
@@ -148,7 +150,10 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
       if state.isUp[slot] != isUp { state.since = wallClock() }
       state.isUp[slot] = isUp
       if let fault { state.lastFault = fault }
-      if isUp { state.lastFault = nil }
+      if isUp {
+        state.lastFault = nil
+        state.loggedInAt = wallClock()
+      }
     }
     firstWord.raise()
     if isUp { logger.info("SMS link is up", metadata: ["link": "\(name)", "session": "\(slot)"]) }
@@ -158,14 +163,17 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     _ pdu: Dialect.PDU, _ frame: [UInt8], _ sink: @Sendable (LinkArrival) -> Void,
     answer: @escaping @Sendable (LinkAnswer) -> Void
   ) {
-    guard let (reading, names) = interpret(pdu) else {
+    guard let (reading, given) = interpret(pdu) else {
       answer(.refused)
       return
     }
+    let (now, window) = (wallClock(), description.settings.repeatWindow)
+    var names = given
+    names.mayRepeat =
+      names.wireKey == nil && state.withLock { $0.loggedInAt.map { now - $0 <= window } ?? false }
     sink(
       LinkArrival(
-        link: name, content: .reading(reading), frame: frame, receivedAt: wallClock(), names: names,
-        answer: answer))
+        link: name, content: .reading(reading), frame: frame, receivedAt: now, names: names, answer: answer))
   }
 
   private func late(_ ticket: UInt64, _ part: Int, _ answer: PartAnswer, _ sink: @Sendable (LinkArrival) -> Void) {
@@ -194,7 +202,9 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
     }
     let parts: [OutboundPart]
     let charged: Int
-    switch cut(dispatch, to: to, from: from, validFor: validFor, reference: reference) {
+    // The same after a restart, by which a receipt is known whose submission was never answered.
+    let known = Fingerprint.reference(of: dispatch.wireIdentity)
+    switch cut(dispatch, to: to, from: from, validFor: validFor, reference: reference, known: known) {
     case .failure(let fault): return LinkSubmission(.rejected(fault))
     case .success(let made): (parts, charged) = made
     }
@@ -216,7 +226,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
       }
     }
     return PartResults(results, expected: parts.count).combined(
-      link: name, charged: charged, reference: reference, at: wallClock(),
+      link: name, charged: charged, reference: known, at: wallClock(),
       throttlePause: description.settings.throttlePause)
   }
 
@@ -242,7 +252,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
   }
 
   private func cut(
-    _ dispatch: Dispatch, to: Address, from: Address?, validFor: Duration?, reference: UInt16
+    _ dispatch: Dispatch, to: Address, from: Address?, validFor: Duration?, reference: UInt16, known: UInt16
   ) -> Result<([OutboundPart], charged: Int), Fault> {
     let profile = description.profile
     let options = dispatch.content.options
@@ -270,7 +280,7 @@ final class WireLink<Dialect: LinkDialect>: SMSLink {
         concatenation: part.concatenation, method: profile.method, wantsReport: description.reportsDelivery,
         messageClass: options["sms.class"].flatMap { UInt8($0) }.flatMap { $0 <= 3 ? $0 : nil },
         priority: options["sms.priority"].flatMap { UInt8($0) }.map { min($0, 3) } ?? 0, validFor: validFor,
-        reference: reference)
+        reference: known)
     }
     return .success((parts, cut.chargedParts))
   }
