@@ -40,7 +40,9 @@ import Testing
     #expect(again.request.id == first.request.id)
     #expect(again.contact.chain.related == first.contact.id)
     let details = try await house.database.read { connection in
-      try connection.query("SELECT detail FROM contact ORDER BY contact_id", []).map { try $0.text("detail") }
+      try found.compactMap { $0?.contact.id }.map {
+        try connection.one("SELECT detail FROM contact WHERE contact_id = $1", [.id($0)]).text("detail")
+      }
     }
     #expect(details.map { $0.contains("possibly_repeats") } == [false, true, false, false])
     #expect(details[1].contains(first.contact.id.description))

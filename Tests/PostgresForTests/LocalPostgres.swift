@@ -35,7 +35,7 @@ public final class LocalPostgres: Sendable {
       exec runuser -u postgres -- sh -c '
       cd \(directory)
       \(Self.binaries)/initdb -D data -A trust -U postgres -E UTF8 --locale=C.UTF-8 -N >initdb.log 2>&1 || exit 1
-      \(Self.binaries)/postgres -D data -k \(directory) -c listen_addresses= -c max_connections=200 \
+      \(Self.binaries)/postgres -D data -k \(directory) -c listen_addresses= -c max_connections=500 \
         >server.log 2>&1 </dev/null & server=$!
       cat >/dev/null
       kill -INT $server; wait $server; cd /tmp; rm -rf \(directory)/*; rmdir \(directory) 2>/dev/null'
