@@ -35,7 +35,7 @@ build: deps ## debug build
 release: deps ## release build of the daemon
 	$(BUILD) -c release --product liaison
 
-bench: deps ## figures of the README; takes minutes (PARTS="store lookup api import outbound campaign daemon" for some)
+bench: deps ## figures of the README; takes minutes (PARTS="store lookup api import outbound campaign daemon beside" for some)
 	$(BUILD) -c release --product liaison
 	$(BUILD) -c release --product liaison-bench
 	LIAISON=$(SCRATCH)/release/liaison LIAISON_BENCH_PROGRAM=$(SCRATCH)/release/liaison-bench Benchmarks/run $(PARTS)

@@ -19,6 +19,7 @@ struct CampaignBench: AsyncParsableCommand {
   @Option(help: "Customers.") var customers = 10_000_000
   @Option(help: "Folder for the SQLite file; the figures are those of its disk.") var directory = NSTemporaryDirectory()
   @Option(help: "An earlier file to use again; made there if it is not.") var file: String?
+  @Flag(help: "Make the file and measure nothing.") var fillOnly = false
   @Flag(help: "PostgreSQL instead of SQLite.") var postgres = false
   @Option(help: "Percent of the audience held out.") var holdout = 0
 
@@ -35,6 +36,7 @@ struct CampaignBench: AsyncParsableCommand {
       try await fill(database)
       print("filled in \((ContinuousClock.now - start).components.seconds) s")
     }
+    if fillOnly { return await database.close() }
     let counts = try await database.read { connection in
       (
         try connection.one("SELECT count(*) AS n FROM contact_profile").count("n"),

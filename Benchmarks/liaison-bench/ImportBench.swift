@@ -28,7 +28,7 @@ struct ImportBench: AsyncParsableCommand {
     print("  live writes alone: " + (try await live(database, for: .seconds(2))).summary)
     let began = ContinuousClock.now
     let importer = Importer(database: database, now: now)
-    async let report = importer.run(order, of: ImportSource(file: "\(folder)/customers.csv"))
+    async let report = importer.run(order, of: importer.open(file: "\(folder)/customers.csv"))
     let beside = try await live(database, for: .seconds(2))
     let added = try await report.progress.added
     let took = ContinuousClock.now - began

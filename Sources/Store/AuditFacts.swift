@@ -54,19 +54,23 @@ public struct AuditEntry: Sendable, Hashable {
   /// SHA-256 over the previous hash and the fields, each as its length in bytes, a colon and its UTF-8 bytes (`-` for
   /// nil), so that no two rows have the same text.
   func hash(after previous: String) -> String {
-    var digest = SHA256()
+    var text: [UInt8] = []
+    text.reserveCapacity(512)
     func add(_ field: String?) {
-      guard let field else { return digest.update(data: Array("-,".utf8)) }
-      let bytes = Array(field.utf8)
-      digest.update(data: Array("\(bytes.count):".utf8))
-      digest.update(data: bytes)
-      digest.update(data: Array(",".utf8))
+      if let field {
+        text.append(contentsOf: String(field.utf8.count).utf8)
+        text.append(0x3a)
+        text.append(contentsOf: field.utf8)
+      } else {
+        text.append(0x2d)
+      }
+      text.append(0x2c)
     }
     add(previous)
     add(String(seq))
     add(String(at.microseconds))
     for field in [actor, role, act, subject, customerNo?.description, purpose, reason, before, after] { add(field) }
-    return hex(digest.finalize())
+    return hex(SHA256.hash(data: text))
   }
 
   /// The text both databases can hold (`SQLValue`), so that what is hashed is what is read again.
@@ -90,9 +94,9 @@ extension WriteTransaction {
   @discardableResult
   public func audit(_ entry: AuditEntry) throws -> AuditEntry {
     var entry = entry.storable
-    let last = try first("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-    entry.seq = (try last?.int("seq") ?? 0) + 1
-    entry.previousHash = try last?.text("hash") ?? AuditEntry.genesis
+    let last = try auditEnd ?? lastAudited()
+    entry.seq = last.seq + 1
+    entry.previousHash = last.hash
     entry.hash = entry.hash(after: entry.previousHash)
     try execute(
       """
@@ -105,7 +109,15 @@ extension WriteTransaction {
         .text(entry.subject), .id(entry.customerNo), SQLValue(entry.purpose), SQLValue(entry.reason),
         SQLValue(entry.before), SQLValue(entry.after), .text(entry.previousHash), .text(entry.hash),
       ])
+    auditEnd = (entry.seq, entry.hash)
     return entry
+  }
+
+  private func lastAudited() throws -> (seq: Int64, hash: String) {
+    guard let row = try first("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1") else {
+      return (0, AuditEntry.genesis)
+    }
+    return (try row.int("seq"), try row.text("hash"))
   }
 }
 

@@ -128,7 +128,9 @@ extension WriteTransaction {
         SQLValue(record.birthDate), .id(customer.department), .id(customer.manager), SQLValue(customer.deleted),
         .id(customer.mergedInto), SQLValue(time),
       ])
-    reproject(customer.customerNo, at: time)
+    let isNew = try row.int("version") == 1
+    if isNew || added[customer.customerNo] != nil { added[customer.customerNo] = customer.deleted }
+    reprojectAddresses(of: customer.customerNo, at: time)
     for point in record.contactPoints { try add(point, to: customer.customerNo, source: source, at: time) }
     for account in record.accounts {
       try execute(
@@ -141,7 +143,7 @@ extension WriteTransaction {
           (SELECT 1 FROM customer_account WHERE account_no = $1 AND customer_no = $2 AND to_at IS NULL)
         """, [.text(account), .id(customer.customerNo), SQLValue(time)])
     }
-    return try row.int("version") == 1
+    return isNew
   }
 
   /// Makes `customer` a holder of an address. The address's own state is left as it is.
@@ -166,7 +168,7 @@ extension WriteTransaction {
         SQLValue(point.address.kind), .text(point.address.canonical), .id(customer), SQLValue(point.role),
         .text(point.address.raw), SQLValue(point.verifiedAt), SQLValue(time),
       ])
-    reproject(customer, at: time)
+    reprojectAddresses(of: customer, at: time)
   }
 }
 

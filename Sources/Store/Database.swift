@@ -4,7 +4,8 @@ import Synchronization
 /// Which work goes first. A screen pop never waits for an import.
 public enum Lane: String, Hashable, Sendable, CaseIterable {
   case live
-  /// Imports, campaigns, reports. Keep one item below some 10 ms of work: a live write may have to wait for one.
+  /// Imports, campaigns, reports. A live write may have to wait for one item: what takes longer than a millisecond asks
+  /// `WriteTransaction.isTimeUp` and leaves the rest to another. Its readers run at a lower priority.
   case bulk
 }
 
@@ -14,11 +15,15 @@ public enum Lane: String, Hashable, Sendable, CaseIterable {
 /// cooperative pool. Ends with `close`; when let go without it, what waits is still written.
 public final class Database: Sendable {
   public struct Options: Sendable {
-    /// Threads and connections for reading.
+    /// Threads and connections for reading in the live lane, and those in the bulk lane.
     public var readers = 4
+    public var bulkReaders = 2
     /// Writes of one transaction at most. More than 200 bring nothing.
     public var batchLimit = 200
     public var bulkBatchLimit = 50
+    /// How long a transaction of the bulk lane takes, its commit included; also when no live write waits, since one
+    /// may come at any moment.
+    public var bulkTime: Duration = .milliseconds(4)
     /// Writes and reads that may wait; further ones throw `.busy` at once.
     public var liveQueueLimit = 4_096
     public var bulkQueueLimit = 256
@@ -54,6 +59,7 @@ public final class Database: Sendable {
 
   private let writer: Writer
   private let readers: Readers
+  private let bulkReaders: Readers
   private let feed: CommitFeed
   private let lock: StoreLock?
 
@@ -90,6 +96,7 @@ public final class Database: Sendable {
       makeReader = { try PostgresConnection(uri: uri, name: "liaison reader", use: .look) }
     }
     var reading: [any Session] = []
+    var bulkReading: [any Session] = []
     do {
       let migrator = Migrator(migrations: migrations)
       switch options.readOnly ? .require : options.migrate {
@@ -104,8 +111,12 @@ public final class Database: Sendable {
         }
       }
       for _ in 0..<max(1, options.readers) { reading.append(try makeReader()) }
+      for _ in 0..<max(1, options.bulkReaders) { bulkReading.append(try makeReader()) }
+      if !options.readOnly {
+        try (writing as? SQLiteConnection)?.startCheckpointer(busyTimeout: options.busyTimeout)
+      }
     } catch {
-      for session in reading { session.close() }
+      for session in reading + bulkReading { session.close() }
       writing.close()
       throw error
     }
@@ -114,19 +125,21 @@ public final class Database: Sendable {
     writer = Writer(
       writing,
       limits: Writer.Limits(
-        batch: max(1, options.batchLimit), bulkBatch: max(1, options.bulkBatchLimit),
+        batch: max(1, options.batchLimit), bulkBatch: max(1, options.bulkBatchLimit), bulkTime: options.bulkTime,
         liveQueue: options.liveQueueLimit, bulkQueue: options.bulkQueueLimit,
         statementTimeout: options.statementTimeout, atCommit: options.atCommit),
       feed: feed)
     readers = Readers(
-      reading,
-      limits: Readers.Limits(
-        threads: reading.count, queue: options.readQueueLimit, statementTimeout: options.statementTimeout))
+      reading, lane: .live,
+      limits: Readers.Limits(queue: options.readQueueLimit, statementTimeout: options.statementTimeout))
+    bulkReaders = Readers(
+      bulkReading, lane: .bulk, limits: Readers.Limits(queue: options.readQueueLimit, perSnapshot: 1))
   }
 
   deinit {
     writer.beginClose()
     readers.beginClose()
+    bulkReaders.beginClose()
   }
 
   /// Runs `body` in a transaction shared with whatever else waits, and returns once it is durable.
@@ -145,7 +158,10 @@ public final class Database: Sendable {
   public func read<T: Sendable>(
     _ lane: Lane = .live, _ body: @escaping @Sendable (any Connection) throws -> T
   ) async throws -> T {
-    try await readers.read(lane, body)
+    switch lane {
+    case .live: try await readers.read(body)
+    case .bulk: try await bulkReaders.read(body)
+    }
   }
 
   /// Calls `call` on the writer thread with what each commit announced, before its writers resume. It must be quick
@@ -168,6 +184,7 @@ public final class Database: Sendable {
   public func close() async {
     await writer.close()
     await readers.close()
+    await bulkReaders.close()
     feed.close()
     lock?.release()
   }

@@ -21,8 +21,14 @@ public struct Migration: Sendable {
 }
 
 func hex(_ bytes: some Sequence<UInt8>) -> String {
-  let digits = Array("0123456789abcdef".utf8)
-  return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
+  var out: [UInt8] = []
+  out.reserveCapacity(64)
+  for byte in bytes {
+    out.append(digit(byte >> 4))
+    out.append(digit(byte & 15))
+  }
+  return String(decoding: out, as: UTF8.self)
 }
 
 /// Brings a database to the newest version, each step and its note in one transaction.

@@ -237,39 +237,12 @@ extension Connection {
   /// Everything a customer ever said about channels, in force or not, oldest first.
   public func preferences(of customer: CustomerNumber) throws -> [ChannelPreference] {
     try query("SELECT * FROM preference WHERE customer_no = $1 ORDER BY effective_at, preference_id", [.id(customer)])
-      .map { row in
-        let channel = try row.text("channel")
-        let purpose = try row.text("purpose")
-        guard let source = ChannelPreference.Source(rawValue: try row.count("source")) else {
-          throw DatabaseError(.misuse, "column source holds no source")
-        }
-        return ChannelPreference(
-          channel: channel == "*" ? nil : OutboundChannel(rawValue: channel),
-          purpose: purpose == "*" ? nil : Purpose(rawValue: purpose), verdict: try row.word("verdict"),
-          rank: try row.count("rank"), effectiveAt: try row.time("effective_at"),
-          validUntil: try row.timeOrNil("valid_until"), source: source)
-      }
+      .map(ChannelPreference.init(row:))
   }
 
   public func quiets(of customer: CustomerNumber) throws -> [QuietRecord] {
     try query("SELECT * FROM do_not_disturb WHERE customer_no = $1 AND lifted_at IS NULL", [.id(customer)])
-      .map { row in
-        let channel = try row.text("channel")
-        let time: DoNotDisturb.Time
-        if let from = try row.timeOrNil("from_at") {
-          time = .range(from: from, to: try row.time("to_at"))
-        } else {
-          let mask = try row.count("days")
-          let window = DailyWindow(
-            from: try row.count("from_minute"), to: try row.count("to_minute"),
-            days: (1...7).filter { mask >> ($0 - 1) & 1 == 1 })
-          guard let window else { throw DatabaseError(.misuse, "do_not_disturb holds no window") }
-          time = .daily(window)
-        }
-        return QuietRecord(
-          id: try row.parsed("quiet_id"),
-          quiet: DoNotDisturb(channel: channel == "*" ? nil : OutboundChannel(rawValue: channel), time: time))
-      }
+      .map(QuietRecord.init(row:))
   }
 
   /// Purposes stopped by law at `time`; nil among them stands for every purpose.
@@ -284,17 +257,8 @@ extension Connection {
   }
 
   public func flags(of customer: CustomerNumber) throws -> CustomerFlags {
-    var flags = CustomerFlags()
-    guard let row = try first("SELECT * FROM customer_flag WHERE customer_no = $1", [.id(customer)]) else {
-      return flags
-    }
-    flags.deceased = try row.bool("deceased")
-    flags.minor = try row.bool("minor")
-    flags.guardian = try row.parsedOrNil("guardian")
-    flags.managerOnly = try row.bool("manager_only")
-    flags.noProfiling = try row.bool("no_profiling")
-    flags.household = try row.textOrNil("household")
-    return flags
+    try first("SELECT * FROM customer_flag WHERE customer_no = $1", [.id(customer)]).map(CustomerFlags.init(row:))
+      ?? CustomerFlags()
   }
 
   /// The widest stop of an address for a channel; nil if none.
@@ -306,5 +270,51 @@ extension Connection {
       """, [SQLValue(address.kind), .text(address.canonical), .text(channel.rawValue)]
     ).map { try $0.word("scope") }
     return scopes.contains(.all) ? .all : scopes.first
+  }
+}
+
+extension ChannelPreference {
+  init(row: Row) throws {
+    let channel = try row.text("channel")
+    let purpose = try row.text("purpose")
+    guard let source = Source(rawValue: try row.count("source")) else {
+      throw DatabaseError(.misuse, "column source holds no source")
+    }
+    self.init(
+      channel: channel == "*" ? nil : OutboundChannel(rawValue: channel),
+      purpose: purpose == "*" ? nil : Purpose(rawValue: purpose), verdict: try row.word("verdict"),
+      rank: try row.count("rank"), effectiveAt: try row.time("effective_at"),
+      validUntil: try row.timeOrNil("valid_until"), source: source)
+  }
+}
+
+extension QuietRecord {
+  init(row: Row) throws {
+    let channel = try row.text("channel")
+    let time: DoNotDisturb.Time
+    if let from = try row.timeOrNil("from_at") {
+      time = .range(from: from, to: try row.time("to_at"))
+    } else {
+      let mask = try row.count("days")
+      let window = DailyWindow(
+        from: try row.count("from_minute"), to: try row.count("to_minute"),
+        days: (1...7).filter { mask >> ($0 - 1) & 1 == 1 })
+      guard let window else { throw DatabaseError(.misuse, "do_not_disturb holds no window") }
+      time = .daily(window)
+    }
+    self.init(
+      id: try row.parsed("quiet_id"),
+      quiet: DoNotDisturb(channel: channel == "*" ? nil : OutboundChannel(rawValue: channel), time: time))
+  }
+}
+
+extension CustomerFlags {
+  init(row: Row) throws {
+    deceased = try row.bool("deceased")
+    minor = try row.bool("minor")
+    guardian = try row.parsedOrNil("guardian")
+    managerOnly = try row.bool("manager_only")
+    noProfiling = try row.bool("no_profiling")
+    household = try row.textOrNil("household")
   }
 }

@@ -33,18 +33,9 @@ extension Connection {
       WHERE p.customer_no = $1 ORDER BY p.effective_at, p.preference_id
       """, [.id(customer)]
     ).map { row in
-      let channel = try row.text("channel")
-      let purpose = try row.text("purpose")
-      guard let source = ChannelPreference.Source(rawValue: try row.count("source")) else {
-        throw DatabaseError(.misuse, "column source holds no source")
-      }
-      return PreferenceRecord(
+      PreferenceRecord(
         id: try row.parsed("preference_id"),
-        preference: ChannelPreference(
-          channel: channel == "*" ? nil : OutboundChannel(rawValue: channel),
-          purpose: purpose == "*" ? nil : Purpose(rawValue: purpose), verdict: try row.word("verdict"),
-          rank: try row.count("rank"), effectiveAt: try row.time("effective_at"),
-          validUntil: try row.timeOrNil("valid_until"), source: source),
+        preference: try ChannelPreference(row: row),
         evidence: ConsentEvidence(
           id: try row.parsed("evidence_id"), kind: try row.word("evidence_kind"), reference: try row.text("reference"),
           hash: try row.textOrNil("hash"), capturedAt: try row.time("captured_at"),

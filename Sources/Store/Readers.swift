@@ -1,17 +1,16 @@
 import Foundation
 
-/// The readers: a few threads, each with its own session, serving one queue.
+/// The readers of one lane: a few threads, each with its own session, serving one queue.
 ///
 /// A thread opens one snapshot and serves from it whatever was asked for *before* the snapshot began; so many look-ups
-/// share a transaction, and none ever misses a commit that was acknowledged before it asked. Bulk reads (reports,
-/// exports) leave at least one thread to the live ones. Source: specs/stack.md §3, §4.
+/// share a transaction, and none ever misses a commit that was acknowledged before it asked. Those of the bulk lane
+/// (reports, exports, plans of campaigns) run at a lower priority, each in a snapshot of its own.
+/// Source: specs/stack.md §3, §4.
 final class Readers: Sendable {
   struct Limits: Sendable {
-    var threads: Int
     var queue: Int
     var perSnapshot = 64
     var statementTimeout: Duration?
-    var bulkStatementTimeout: Duration?
   }
 
   private struct Entry {
@@ -19,10 +18,8 @@ final class Readers: Sendable {
     var ticket: UInt64
   }
   private struct State {
-    var live = Queue<Entry>()
-    var bulk = Queue<Entry>()
+    var waiting = Queue<Entry>()
     var tickets: UInt64 = 0
-    var bulkRunning = 0
     var isClosing = false
     var running: Int
     var closers: [CheckedContinuation<Void, Never>] = []
@@ -31,40 +28,40 @@ final class Readers: Sendable {
   private let monitor: Monitor<State>
   private let limits: Limits
 
-  init(_ sessions: [any Session], limits: Limits) {
+  init(_ sessions: [any Session], lane: Lane, limits: Limits) {
     self.limits = limits
     monitor = Monitor(State(running: sessions.count))
     for (number, session) in sessions.enumerated() {
       let handover = Handover(value: session)
-      let thread = Thread { [self] in serve(handover.value) }
-      thread.name = "store-reader-\(number)"
+      let thread = Thread { [self] in
+        if lane == .bulk { BlockingThreads.lowerPriority() }
+        serve(handover.value)
+      }
+      thread.name = "store-reader-\(lane.rawValue)-\(number)"
       thread.start()
     }
   }
 
-  func read<T: Sendable>(_ lane: Lane, _ body: @escaping @Sendable (any Connection) throws -> T) async throws -> T {
+  func read<T: Sendable>(_ body: @escaping @Sendable (any Connection) throws -> T) async throws -> T {
     let flags = JobFlags()
     defer { flags.seeFinish() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        enqueue(PendingRead(body: body, continuation: continuation, flags: flags), lane)
+        enqueue(PendingRead(body: body, continuation: continuation, flags: flags))
       }
     } onCancel: {
       flags.cancel()
     }
   }
 
-  private func enqueue(_ job: any ReadJob, _ lane: Lane) {
+  private func enqueue(_ job: any ReadJob) {
     let refusal: DatabaseError? = monitor.withLock { state in
       if state.isClosing { return DatabaseError(.closed, "the store is closed") }
-      guard state.live.count + state.bulk.count < limits.queue else {
+      guard state.waiting.count < limits.queue else {
         return DatabaseError(.busy, "\(limits.queue) reads are waiting")
       }
       state.tickets += 1
-      switch lane {
-      case .live: state.live.append(Entry(job: job, ticket: state.tickets))
-      case .bulk: state.bulk.append(Entry(job: job, ticket: state.tickets))
-      }
+      state.waiting.append(Entry(job: job, ticket: state.tickets))
       return nil
     }
     if let refusal { job.fail(refusal) } else { monitor.signal() }
@@ -89,17 +86,13 @@ final class Readers: Sendable {
 
   // MARK: The threads
 
-  private enum Turn { case live(any ReadJob, horizon: UInt64), bulk(any ReadJob), end }
+  private enum Turn { case serve(any ReadJob, horizon: UInt64), end }
 
   private func serve(_ session: any Session) {
     while true {
       switch nextTurn() {
-      case .live(let job, let horizon):
-        snapshot(session, limits.statementTimeout, first: job) { nextLive(before: horizon) }
-      case .bulk(let job):
-        snapshot(session, limits.bulkStatementTimeout, first: job) { nil }
-        monitor.withLock { $0.bulkRunning -= 1 }
-        monitor.signal()
+      case .serve(let job, let horizon):
+        snapshot(session, limits.statementTimeout, first: job) { next(before: horizon) }
       case .end:
         session.close()
         let closers = monitor.withLock { state in
@@ -116,19 +109,15 @@ final class Readers: Sendable {
 
   private func nextTurn() -> Turn {
     monitor.wait { state in
-      if let entry = state.live.popFirst() { return .live(entry.job, horizon: state.tickets) }
-      if state.bulkRunning < max(1, limits.threads - 1), let entry = state.bulk.popFirst() {
-        state.bulkRunning += 1
-        return .bulk(entry.job)
-      }
-      return state.isClosing && state.bulk.isEmpty ? .end : nil
+      if let entry = state.waiting.popFirst() { return .serve(entry.job, horizon: state.tickets) }
+      return state.isClosing ? .end : nil
     }
   }
 
-  private func nextLive(before horizon: UInt64) -> (any ReadJob)? {
+  private func next(before horizon: UInt64) -> (any ReadJob)? {
     monitor.withLock { state in
-      guard let entry = state.live.first, entry.ticket <= horizon else { return nil }
-      return state.live.popFirst()?.job
+      guard let entry = state.waiting.first, entry.ticket <= horizon else { return nil }
+      return state.waiting.popFirst()?.job
     }
   }
 

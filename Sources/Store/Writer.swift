@@ -6,15 +6,16 @@ import Synchronization
 /// The thread takes all that waits in the live lane, at most `batchLimit`, runs each item in a savepoint of its own,
 /// commits, announces, and only then resumes *every* item's task, failed ones too: an item may have failed because of
 /// what another item of the same batch wrote ("I have it already"), and that is true only once it is durable.
-/// Bulk items run when no live item waits, and a bulk transaction is cut short when one comes; so a live write waits
-/// for at most one bulk item and a commit. Against starvation one bulk item has its turn after `liveTurns` live
-/// batches. If a commit fails, or the engine ended the transaction amid the batch, each item is run again alone where
+/// Bulk items run when no live item waits. A bulk transaction is bounded in time, its commit included, and is cut short
+/// when a live item comes: between items here, within a long one by `WriteTransaction.isTimeUp`. Against starvation one
+/// bulk item has its turn after `liveTurns` live batches. If a commit fails, or the engine ended the transaction amid the batch, each item is run again alone where
 /// the error can be one item's own.
 /// Source: specs/stack.md §4, "Group-commit writer".
 final class Writer: Sendable {
   struct Limits: Sendable {
     var batch: Int
     var bulkBatch: Int
+    var bulkTime: Duration
     var liveQueue: Int
     var bulkQueue: Int
     var liveTurns = 32
@@ -104,21 +105,30 @@ final class Writer: Sendable {
   // MARK: The thread
 
   private func serve(_ session: any Session) {
+    var commitTime = Duration.zero
     let transaction = TransactionRunner(
-      session: session, feed: feed, timeout: limits.statementTimeout, atCommit: limits.atCommit
+      session: session, feed: feed, digests: ClassDigests(), timeout: limits.statementTimeout,
+      atCommit: limits.atCommit
     ) { [self] count, time in
+      commitTime = time
       statistics.withLock { $0.count(count, in: time) }
     }
+    var bulkCommitTime = Duration.zero
     while true {
       switch nextTurn() {
-      case .live(let jobs): transaction.run(jobs) { nil }
+      case .live(let jobs): transaction.run(jobs, turn: nil) { nil }
       case .bulk(let job):
         var count = 1
-        transaction.run([job]) {
-          guard count < limits.bulkBatch else { return nil }
+        // What is written in less time is committed in less.
+        let turn = BulkTurn(
+          until: .now + max(limits.bulkTime / 4, limits.bulkTime - bulkCommitTime),
+          isLiveWaiting: { [self] in monitor.withLock { !$0.live.isEmpty } })
+        transaction.run([job], turn: turn) {
+          guard count < limits.bulkBatch, !turn.isOver else { return nil }
           count += 1
           return nextBulk()
         }
+        bulkCommitTime = (bulkCommitTime + commitTime) / 2
       case .end:
         session.close()
         let closers = monitor.withLock { state in
@@ -152,6 +162,17 @@ final class Writer: Sendable {
   }
 }
 
+/// How long a transaction of the bulk lane may go on.
+struct BulkTurn {
+  let end: ContinuousClock.Instant
+  let isLiveWaiting: () -> Bool
+  init(until end: ContinuousClock.Instant, isLiveWaiting: @escaping () -> Bool) {
+    self.end = end
+    self.isLiveWaiting = isLiveWaiting
+  }
+  var isOver: Bool { isLiveWaiting() || ContinuousClock.now >= end }
+}
+
 /// Counts for metrics.
 public struct WriteStatistics: Hashable, Sendable {
   public var commits = 0
@@ -173,12 +194,13 @@ public struct WriteStatistics: Hashable, Sendable {
 private struct TransactionRunner {
   let session: any Session
   let feed: CommitFeed
+  let digests: ClassDigests
   let timeout: Duration?
   let atCommit: (@Sendable (Database.CommitPoint) -> Void)?
   let note: (Int, Duration) -> Void
 
-  /// `more` is asked for a further job after each one.
-  func run(_ first: [any WriteJob], more: () -> (any WriteJob)?) {
+  /// `more` is asked for a further job after each one; `turn` bounds those of the bulk lane.
+  func run(_ first: [any WriteJob], turn: BulkTurn?, more: () -> (any WriteJob)?) {
     var jobs = first
     do {
       try session.limit(to: timeout, isCancelled: nil)
@@ -192,13 +214,13 @@ private struct TransactionRunner {
     var index = 0
     while index < jobs.count {
       let job = jobs[index]
-      let transaction = WriteTransaction(session)
+      let transaction = WriteTransaction(session, digests, turn)
       if jobs.count == 1, index == 0 {
         // Alone so far: the transaction itself is the savepoint, if none joins it.
         do { try job.run(transaction) } catch {
           session.rollback()
           job.finish()
-          if let next = more() { run([next], more: more) }
+          if let next = more() { run([next], turn: turn, more: more) }
           return
         }
         announced += transaction.announced
@@ -208,7 +230,7 @@ private struct TransactionRunner {
           announced += transaction.announced
         } catch {
           job.keep(error)
-          if !session.isInTransaction { return runAgain(jobs, after: error) }
+          if !session.isInTransaction { return runAgain(jobs, turn, after: error) }
         }
       }
       index += 1
@@ -222,7 +244,7 @@ private struct TransactionRunner {
       atCommit?(.after)
     } catch {
       session.rollback()
-      return runAgain(jobs, after: error)
+      return runAgain(jobs, turn, after: error)
     }
     feed.publish(announced)
     for job in jobs { job.finish() }
@@ -230,13 +252,13 @@ private struct TransactionRunner {
   }
 
   /// The transaction is gone. Where one item may be to blame, each shows alone whether it is the one.
-  private func runAgain(_ jobs: [any WriteJob], after error: any Error) {
+  private func runAgain(_ jobs: [any WriteJob], _ turn: BulkTurn?, after error: any Error) {
     session.rollback()
     let mayBeOne = (error as? DatabaseError)?.isOfOneItem ?? true
     if jobs.count == 1 || !mayBeOne {
       for job in jobs { job.fail(error) }
     } else {
-      for job in jobs { run([job]) { nil } }
+      for job in jobs { run([job], turn: turn) { nil } }
     }
   }
 }

@@ -70,6 +70,43 @@ import Testing
     return "\(outcome.verdict) \(outcome.reason.rawValue) \(outcome.channel?.rawValue ?? "-") \(refused)"
   }
 
+  @Test(arguments: Engine.here) func `customers projected together have the classes they have alone`(
+    engine: Engine
+  ) async throws {
+    let bank = try await CampaignBank(engine)
+    // New customers with facts of every sort, and new ones at addresses that are stopped already, in one transaction.
+    try await bank.database.write { transaction in
+      var generator = SeededGenerator(seed: 11)
+      for index in 0..<60 { try CampaignBank.addHard(index, to: transaction, using: &generator) }
+      let stopped = Address(kind: .phone, canonical: "+8613810000070", raw: "13810000070")
+      try transaction.stop(
+        stopped, id: StopID(at: Bank.start), channel: nil, scope: .all, evidence: CampaignBank.evidence(),
+        at: Bank.start)
+      for index in 60..<80 { try CampaignBank.add(index, to: transaction) }
+      struct Taken: Error {}
+      #expect(throws: Taken.self) {
+        try transaction.savepoint {
+          try CampaignBank.add(80, to: transaction)
+          throw Taken()
+        }
+      }
+    }
+    func classes() async throws -> [Int64?] {
+      try await bank.database.read { connection in
+        try (0...80).map { try connection.contactProfile(of: CampaignBank.number($0))?.classID }
+      }
+    }
+    let together = try await classes()
+    #expect(together[..<80].allSatisfy { $0 != nil })
+    #expect(together[80] == nil)
+    #expect(together[70] != together[71])
+    for index in 0..<80 {
+      try await bank.database.write { try $0.project(CampaignBank.number(index), at: Bank.start) }
+    }
+    #expect(try await classes() == together)
+    await bank.database.close()
+  }
+
   @Test(arguments: Engine.here) func `a fact changes the projection in the transaction that records it`(
     engine: Engine
   ) async throws {

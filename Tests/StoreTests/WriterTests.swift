@@ -191,6 +191,48 @@ import Testing
     await database.close()
   }
 
+  @Test(arguments: Engine.here) func `a long bulk body is told when its time is up, and when a live write comes`(
+    engine: Engine
+  ) async throws {
+    let patient = try engine.open { $0.bulkTime = .seconds(3_600) }
+    let isRunning = Shared(false)
+    async let bulk: Void = patient.write(.bulk) { tx in
+      isRunning.withLock { $0 = true }
+      while !tx.isTimeUp { usleep(200) }
+    }
+    try await until { isRunning.withLock { $0 } }
+    try await patient.write { #expect(!$0.isTimeUp, "the live lane has no end of its time") }
+    try await bulk
+    await patient.close()
+
+    let brief = try engine.open { $0.bulkTime = .milliseconds(20) }
+    try await brief.write(.bulk) { tx in
+      #expect(!tx.isTimeUp)
+      while !tx.isTimeUp { usleep(200) }
+    }
+    await brief.close()
+  }
+
+  @Test func `the log begins anew while it is written to without a pause, and all of it is there`() async throws {
+    let path = try temporaryDirectory() + "/store.db"
+    let database = try Engine.sqlite.open(at: StoreURL(path))
+    let body = [UInt8](repeating: 7, count: 4_000)
+    // 200 MB of pages through the log.
+    for round in 0..<500 as Range<Int64> {
+      try await database.write(.bulk) { tx in
+        for number in 0..<100 as Range<Int64> {
+          try tx.execute("INSERT INTO note (id, body) VALUES ($1, $2)", [.int(round * 100 + number), .blob(body)])
+        }
+      }
+    }
+    let length = try FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int
+    #expect(try #require(length) < 100_000_000)
+    let count = try await database.read { try $0.one("SELECT count(*) AS n FROM note").int("n") }
+    #expect(count == 50_000)
+    await database.close()
+    #expect(!FileManager.default.fileExists(atPath: path + "-wal"), "the last to close brings the rest over")
+  }
+
   @Test(arguments: Engine.here) func `a full queue refuses at once, and works on afterwards`(engine: Engine)
     async throws
   {

@@ -76,7 +76,7 @@ public final class ImportRunner: Service {
       kind: kind, isJSONLines: job.format == "jsonl", mapping: job.mapping, isRehearsal: job.isRehearsal,
       actor: Actor(label: job.author, agent: nil, role: job.role), departments: departments)
     do {
-      let source = try ImportSource(file: path(of: job.id))
+      let source = try await importer.open(file: path(of: job.id))
       _ = try await importer.run(order, of: source) { transaction, step in
         let refusals = step.refusals.map {
           ImportRefusal(row: $0.row, code: $0.fault.code.rawValue, place: $0.fault.place)

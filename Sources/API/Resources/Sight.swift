@@ -64,7 +64,7 @@ extension AuditEntry {
 
 /// Puts on record whom streams showed to whom: what comes while one transaction is written is the next one.
 ///
-/// In the bulk lane and in small batches, so that a screen pop never waits for the record of another.
+/// In the bulk lane and for as long as a turn there lasts, so that a screen pop never waits for the record of another.
 final class ReadJournal: Sendable {
   private struct Note {
     var entries: [AuditEntry]
@@ -74,7 +74,9 @@ final class ReadJournal: Sendable {
     var waiting: [Note] = []
     var isWriting = false
   }
-  private static let batch = 50
+  /// Rows of one transaction at most, and those written whatever the time.
+  private static let batch = 500
+  private static let leastBatch = 32
   private let database: Database
   private let state = Mutex(State())
 
@@ -97,15 +99,26 @@ final class ReadJournal: Sendable {
   private func writeAll() async {
     while let notes = next() {
       do {
-        try await database.write(.bulk) { transaction in
-          for entry in notes.flatMap(\.entries) { try transaction.audit(entry) }
+        let done = try await database.write(.bulk) { transaction in
+          var (done, rows) = (0, 0)
+          for note in notes {
+            if rows >= Self.leastBatch, transaction.isTimeUp { break }
+            for entry in note.entries { try transaction.audit(entry) }
+            rows += note.entries.count
+            done += 1
+          }
+          return done
         }
-        for note in notes { note.continuation.resume() }
+        end(done)
+        for note in notes.prefix(done) { note.continuation.resume() }
       } catch {
+        end(notes.count)
         for note in notes { note.continuation.resume(throwing: error) }
       }
     }
   }
+
+  private func end(_ count: Int) { state.withLock { $0.waiting.removeFirst(count) } }
 
   private func next() -> [Note]? {
     state.withLock { state in
@@ -118,7 +131,6 @@ final class ReadJournal: Sendable {
         state.isWriting = false
         return nil
       }
-      state.waiting.removeFirst(taken.count)
       return Array(taken)
     }
   }

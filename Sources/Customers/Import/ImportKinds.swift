@@ -65,21 +65,58 @@ extension Importer.Kind {
     return values["customer_no"]
   }
 
-  /// Brings one row in; true if it added something.
+  /// What a row says, or its fault.
+  func content(of row: TableRow) -> ImportRow.Content {
+    switch row.values {
+    case .fault(let fault): return .fault(fault)
+    case .values(let values):
+      let fields = ImportFields(values)
+      guard self == .customers else { return .fields(fields) }
+      do {
+        let record = try Self.customer(fields)
+        return .customer(record, nameFolded: NormalForm.name(record.customer.name))
+      } catch {
+        return .fault(error as? ImportFault ?? ImportFault(.badValue))
+      }
+    }
+  }
+
+  /// Brings one row in; true if it added something. A fault is thrown before anything is written.
   func apply(
-    _ fields: ImportFields, _ transaction: WriteTransaction, _ order: Importer.Order,
+    _ content: ImportRow.Content, _ transaction: WriteTransaction, _ references: ImportReferences,
+    _ order: Importer.Order, _ time: Timestamp
+  ) throws -> Bool {
+    let (number, isNew): (CustomerNumber, Bool)
+    switch content {
+    case .fault(let fault): throw fault
+    case .customer(let record, let nameFolded):
+      number = record.customer.customerNo
+      isNew = try apply(record, nameFolded, transaction, references, order, time)
+    case .fields(let fields):
+      number = try fields.needed("customer_no")
+      isNew = try apply(fields, to: number, transaction, order, time)
+    }
+    try transaction.audit(
+      AuditEntry(
+        at: time, actor: order.actor.label, role: order.actor.role, act: "import.\(rawValue)",
+        subject: number.description, customerNo: number))
+    return isNew
+  }
+
+  private func apply(
+    _ fields: ImportFields, to customer: CustomerNumber, _ transaction: WriteTransaction, _ order: Importer.Order,
     _ time: Timestamp
   ) throws -> Bool {
     let actor = order.actor
     let isNew: Bool
-    let customer: CustomerNumber = try fields.needed("customer_no")
-    let known = try transaction.customer(customer)
-    if self != .customers, known == nil { throw ImportFault(.unknownReference, "customer_no") }
-    if let departments = order.departments, let department = known?.department, !departments.contains(department) {
+    guard let known = try transaction.customer(customer) else {
+      throw ImportFault(.unknownReference, "customer_no")
+    }
+    if let departments = order.departments, let department = known.department, !departments.contains(department) {
       throw ImportFault(.unknownReference, "customer_no")
     }
     switch self {
-    case .customers: isNew = try applyCustomer(customer, fields, transaction, order, time)
+    case .customers: throw ImportFault(.badValue)  // have their own form
     case .accounts:
       guard let account = NormalForm.number(try fields.required("account_no", maximum: 64)) else {
         throw ImportFault(.badValue, "account_no")
@@ -120,10 +157,6 @@ extension Importer.Kind {
       try transaction.upsert(relation)
     case .preferences: isNew = try applyPreference(customer, fields, transaction, actor, time)
     }
-    try transaction.audit(
-      AuditEntry(
-        at: time, actor: actor.label, role: actor.role, act: "import.\(rawValue)", subject: customer.description,
-        customerNo: customer))
     return isNew
   }
 
@@ -169,29 +202,41 @@ extension Importer.Kind {
     return true
   }
 
-  private func applyCustomer(
-    _ number: CustomerNumber, _ fields: ImportFields, _ transaction: WriteTransaction, _ order: Importer.Order,
-    _ time: Timestamp
-  ) throws -> Bool {
-    let type: Code = try fields.needed("type")
-    guard try transaction.hasCustomerType(type) else { throw ImportFault(.unknownReference, "type") }
-    let department: Code? = try fields.parsed("department")
-    if let department, try order.departments?.contains(department) == false || !transaction.hasDepartment(department) {
-      throw ImportFault(.unknownReference, "department")
-    }
-    let manager: AgentID? = try fields.parsed("manager")
-    if let manager, try transaction.agent(manager) == nil { throw ImportFault(.unknownReference, "manager") }
+  private static func customer(_ fields: ImportFields) throws -> CustomerRecord {
     let level: Int = try fields.parsed("level") ?? 5
     guard (1...9).contains(level) else { throw ImportFault(.badValue, "level") }
-    let birth = try fields.time("birth_date").map { String($0.description.prefix(10)) }
-    let name = try fields.required("name")
     let customer = Customer(
-      customerNo: number, type: type, status: try fields.word("status") ?? .active, level: level, name: name,
-      language: fields.text("language"), department: department, manager: manager)
-    let record = CustomerRecord(
-      customer: customer, identityNo: fields.text("identity_no").flatMap { NormalForm.number($0) }, birthDate: birth,
+      customerNo: try fields.needed("customer_no"), type: try fields.needed("type"),
+      status: try fields.word("status") ?? .active, level: level, name: try fields.required("name"),
+      language: fields.text("language"), department: try fields.parsed("department"),
+      manager: try fields.parsed("manager"))
+    return CustomerRecord(
+      customer: customer, identityNo: fields.text("identity_no").flatMap { NormalForm.number($0) },
+      birthDate: try fields.time("birth_date").map { String($0.description.prefix(10)) },
       contactPoints: try fields.addresses("phone", .phone) + fields.addresses("email", .email)
         + fields.addresses("fax", .fax), accounts: fields.list("account").compactMap { NormalForm.number($0) })
-    return try transaction.upsert(record, nameFolded: NormalForm.name(name), source: order.actor.label, at: time)
+  }
+
+  private func apply(
+    _ record: CustomerRecord, _ nameFolded: String, _ transaction: WriteTransaction, _ references: ImportReferences,
+    _ order: Importer.Order, _ time: Timestamp
+  ) throws -> Bool {
+    let customer = record.customer
+    if let departments = order.departments {
+      if let department = try transaction.customer(customer.customerNo)?.department, !departments.contains(department) {
+        throw ImportFault(.unknownReference, "customer_no")
+      }
+      if let department = customer.department, !departments.contains(department) {
+        throw ImportFault(.unknownReference, "department")
+      }
+    }
+    guard try references.hasType(customer.type) else { throw ImportFault(.unknownReference, "type") }
+    if let department = customer.department, try !references.hasDepartment(department) {
+      throw ImportFault(.unknownReference, "department")
+    }
+    if let manager = customer.manager, try !references.hasAgent(manager) {
+      throw ImportFault(.unknownReference, "manager")
+    }
+    return try transaction.upsert(record, nameFolded: nameFolded, source: order.actor.label, at: time)
   }
 }

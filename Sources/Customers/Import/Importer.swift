@@ -45,8 +45,8 @@ public struct ImportReport: Sendable, Hashable {
 
 /// Brings files of the bank's systems into the store: customers, accounts, contact points, members of groups, relations.
 ///
-/// Every row has its verdict. Rows go through the bulk lane, as many in one transaction as there is time for: it is cut
-/// short as soon as a live write waits, so that a screen pop waits for some rows and a commit at most. How far a file has
+/// Every row has its verdict. Rows go through the bulk lane, as many in one transaction as it has time for: some
+/// milliseconds, and less as soon as a live write waits. They are read ahead meanwhile by `ImportRows`. How far a file has
 /// come is kept in the transaction of its rows, under the digest of its content: the same file again goes on where it
 /// stopped. A rehearsal does everything and takes it back.
 /// Source: DOMAIN "data-interface platform".
@@ -56,9 +56,9 @@ public struct Importer: Sendable {
     case contactPoints = "contact-points"
     case groups, relations, preferences
   }
-  /// Rows of one transaction at most, and the fewest before it gives way to live writes.
+  /// Rows of one transaction at most, and the fewest before it gives way.
   static let batch = 1_000
-  static let leastBatch = 20
+  static let leastBatch = 16
   public static let maximumRefusals = 10_000
 
   let database: Database
@@ -100,6 +100,11 @@ public struct Importer: Sendable {
     public var bytesRead: Int
   }
 
+  /// A file of any size; read to its end for its digest, on a thread that stands back before live work.
+  public func open(file path: String) async throws -> ImportSource {
+    try await BlockingThreads(1, name: "import-file", isBulk: true).run { try ImportSource(file: path) }
+  }
+
   /// A small file held in memory.
   public func run(
     _ kind: Kind, _ bytes: [UInt8], isJSONLines: Bool, mapping: [String: String] = [:], isRehearsal: Bool,
@@ -116,7 +121,7 @@ public struct Importer: Sendable {
     note: @escaping @Sendable (WriteTransaction, Step) throws -> Void = { _, _ in }
   ) async throws -> ImportReport {
     let kind = order.kind
-    var reader = try TableReader(source, format: order.isJSONLines ? .jsonl : .csv, mapping: order.mapping)
+    let reader = try TableReader(source, format: order.isJSONLines ? .jsonl : .csv, mapping: order.mapping)
     if let header = reader.header {
       for column in kind.requiredColumns where !header.contains(column) { throw ImportFault(.missingColumn, column) }
     }
@@ -133,26 +138,22 @@ public struct Importer: Sendable {
         return report
       }
     }
-    // By hash: ten million keys as texts would not fit where their hashes do. Two alike in 10⁷ are one chance in 10⁵.
-    var seen = Set<Int>()
-    var rows: [TableRow] = []
-    var isOver = false
-    while !isOver || !rows.isEmpty {
-      while !isOver, rows.count < Self.batch {
-        guard let row = try reader.next() else {
-          isOver = true
-          break
-        }
-        let isFirst = kind.key(of: row).map { seen.insert($0.hashValue).inserted } ?? true
-        if row.number <= report.resumedAfter { continue }
-        rows.append(
-          isFirst ? row : TableRow(number: row.number, values: .fault(.init(.duplicate, kind.requiredColumns[0]))))
-      }
-      try Task.checkCancellation()
-      let (before, bytesRead) = (report.progress.rowsRead, isOver ? source.size : min(reader.bytesRead, source.size))
-      report = try await write(rows, order, source.digest, report, isLast: isOver, bytesRead, note)
-      rows.removeFirst(report.progress.rowsRead - before)
-      if isOver, rows.isEmpty { break }
+    let (size, digest) = (source.size, source.digest)
+    let source = (rows: ImportRows(reader, kind: kind, size: size, after: report.resumedAfter), digest: digest)
+    var batch = try await source.rows.next(Self.batch)
+    while true {
+      let current = batch
+      async let following = current.isLast ? current : source.rows.next(Self.batch)
+      var rows = current.rows[...]
+      repeat {
+        try Task.checkCancellation()
+        let before = report.progress.rowsRead
+        report = try await write(
+          rows, order, source.digest, report, isLast: current.isLast, current.bytesRead, note)
+        rows = rows.dropFirst(report.progress.rowsRead - before)
+      } while !rows.isEmpty
+      if current.isLast { break }
+      batch = try await following
     }
     return report
   }
@@ -162,7 +163,8 @@ public struct Importer: Sendable {
 
   /// Writes the first of these rows, as many as there is time for.
   private func write(
-    _ rows: [TableRow], _ order: Order, _ digest: String, _ before: ImportReport, isLast: Bool, _ bytesRead: Int,
+    _ rows: ArraySlice<ImportRow>, _ order: Order, _ digest: String, _ before: ImportReport, isLast: Bool,
+    _ bytesRead: Int,
     _ note: @escaping @Sendable (WriteTransaction, Step) throws -> Void
   ) async throws -> ImportReport {
     let time = now()
@@ -170,19 +172,14 @@ public struct Importer: Sendable {
     do {
       return try await database.write(.bulk) { transaction in
         var step = Step(report: before, refusals: [], bytesRead: bytesRead)
+        let references = ImportReferences(transaction)
         var done = 0
         for row in rows {
-          if done >= Self.leastBatch, done % 4 == 0, database.waitingWrites.live > 0 { break }
+          if done >= Self.leastBatch, done % 8 == 0, transaction.isTimeUp { break }
           done += 1
           step.report.progress.rowsRead += 1
           do {
-            guard case .values(let values) = row.values else {
-              if case .fault(let fault) = row.values { throw fault }
-              continue
-            }
-            let isNew = try transaction.savepoint {
-              try kind.apply(ImportFields(values), transaction, order, time)
-            }
+            let isNew = try kind.apply(row.content, transaction, references, order, time)
             if isNew { step.report.progress.added += 1 } else { step.report.progress.changed += 1 }
           } catch let fault as ImportFault {
             step.report.progress.refused += 1
@@ -192,6 +189,7 @@ public struct Importer: Sendable {
               step.refusals.append(refusal)
             }
           }
+          if done % 32 == 0 { try transaction.projectPending() }
         }
         if isLast, done == rows.count { step.report.progress.finishedAt = time }
         if order.isRehearsal { throw Rehearsed(step: step) }

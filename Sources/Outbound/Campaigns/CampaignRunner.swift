@@ -11,7 +11,7 @@ import Synchronization
 /// of the dispatcher, so that a pause, a stop or a change of mind meets few of them. Source: specs/outbound.md §4.
 public final class CampaignRunner: Sendable {
   public struct Options: Sendable {
-    /// Customers one transaction of the plan goes through.
+    /// Customers one transaction of the plan, or one search for jobs to be made, goes through at most.
     public var chunk: Int64 = 8_000
     /// Jobs made in one transaction.
     public var batch = 50
@@ -179,9 +179,9 @@ public final class CampaignRunner: Sendable {
     let base = try await database.write(.bulk) { try $0.lowestCell(of: number) }
     func own(_ cell: Int64) -> Int64 { cell < 0 ? cell + base : cell }
     let cells = survey.cells.map { (key: own($0.key), value: $0.value) }
-    for part in cells.chunks(of: 500) { try await database.write(.bulk) { try $0.writeCells(part, of: number) } }
+    for part in cells.chunks(of: 200) { try await database.write(.bulk) { try $0.writeCells(part, of: number) } }
     let individuals = survey.individuals.map { (seq: $0.seq, cell: own($0.cell)) }
-    for part in individuals.chunks(of: 1_000) {
+    for part in individuals.chunks(of: 500) {
       try await database.write(.bulk) { try $0.writeMembers(part, of: number) }
     }
     let draw = CampaignDraw(campaign.plan, seed: campaign.seed)
@@ -190,10 +190,10 @@ public final class CampaignRunner: Sendable {
     while next <= record.maxSeq {
       try Task.checkCancellation()
       let range = next...min(next + options.chunk - 1, record.maxSeq)
-      _ = try await database.write(.bulk) {
+      let last = try await database.write(.bulk) {
         try $0.writeMembers(in: range, of: number, draw: draw, audience: audience, at: time)
       }
-      next = range.upperBound + 1
+      next = last + 1
     }
     try await decideNewClasses(of: campaign, number, after: survey.maxClass)
     try await database.write(.bulk) { [self] in
@@ -207,7 +207,7 @@ public final class CampaignRunner: Sendable {
     let survey = try await database.read(.bulk) { [self] connection in
       try surveyor(campaign.plan, seed: campaign.seed, audience: .everybody).cellsOnly(connection, after: last)
     }
-    for part in survey.chunks(of: 500) { try await database.write(.bulk) { try $0.writeCells(part, of: number) } }
+    for part in survey.chunks(of: 200) { try await database.write(.bulk) { try $0.writeCells(part, of: number) } }
   }
 
   private func feed(_ campaign: Campaign, _ record: CampaignPlanRecord) async throws -> Int {

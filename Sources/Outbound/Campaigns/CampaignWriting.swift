@@ -54,27 +54,37 @@ extension WriteTransaction {
         + " ON CONFLICT (campaign_no, seq) DO NOTHING")
   }
 
-  /// Everybody of the audience whose number is in `range`, by class and arm.
+  /// Everybody of the audience whose number is in `range`, by class and arm, as far as there is time; answers the last
+  /// number that is done.
   func writeMembers(
     in range: ClosedRange<Int64>, of number: Int64, draw: CampaignDraw, audience: Audience, at now: Timestamp
-  ) throws -> Int {
-    var parameters = SQLParameters()
-    let campaign = parameters.int(number)
-    let arm = draw.sqlArm(&parameters)
-    let (first, last) = (parameters.int(range.lowerBound), parameters.int(range.upperBound))
-    let condition = audience.condition(&parameters, at: now)
-    let count = try execute(
-      """
-      INSERT INTO campaign_member(campaign_no, seq, cell)
-      SELECT \(campaign), p.seq, p.class_id * 16 + \(arm) FROM contact_profile p \(audience.join)
-      WHERE p.seq >= \(first) AND p.seq <= \(last)\(condition)
-      ON CONFLICT (campaign_no, seq) DO NOTHING
-      """, parameters.values)
+  ) throws -> Int64 {
+    var next = range.lowerBound
+    var count = 0
+    repeat {
+      let last = min(next + Self.membersAtOnce - 1, range.upperBound)
+      var parameters = SQLParameters()
+      let campaign = parameters.int(number)
+      let arm = draw.sqlArm(&parameters)
+      let (low, high) = (parameters.int(next), parameters.int(last))
+      let condition = audience.condition(&parameters, at: now)
+      count += try execute(
+        """
+        INSERT INTO campaign_member(campaign_no, seq, cell)
+        SELECT \(campaign), p.seq, p.class_id * 16 + \(arm) FROM contact_profile p \(audience.join)
+        WHERE p.seq >= \(low) AND p.seq <= \(high)\(condition)
+        ON CONFLICT (campaign_no, seq) DO NOTHING
+        """, parameters.values)
+      next = last + 1
+    } while next <= range.upperBound && !isTimeUp
     try execute(
       "UPDATE campaign_plan SET written_seq = $2, written = written + $3 WHERE campaign_no = $1",
-      [.int(number), .int(range.upperBound), SQLValue(count)])
-    return count
+      [.int(number), .int(next - 1), SQLValue(count)])
+    return next - 1
   }
+
+  /// About half a millisecond.
+  private static var membersAtOnce: Int64 { 1_000 }
 
   func completePlan(_ number: Int64, individuals: Int, at time: Timestamp) throws {
     try execute(

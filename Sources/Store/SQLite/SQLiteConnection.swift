@@ -11,17 +11,29 @@ final class SQLiteConnection: Session {
   let dialect = Dialect.sqlite
   let path: String
   private let handle: OpaquePointer
-  private var statements: [String: Prepared] = [:]
+  private var statements: [String: SQLiteStatement] = [:]
   private var useCount: UInt64 = 0
   private var savepointDepth = 0
   private let clock = StatementClock()
   private let log = LogLength()
-  /// Pages in the write-ahead log at which the writer brings them into the file: 16 MB.
-  private static let checkpointPages: Int32 = 4_000
+  /// Of the writer alone: brings the log into the file.
+  private var checkpointer: Checkpointer?
+  /// Pages in the log at which the checkpointer is asked next.
+  private var nextCheckpoint = checkpointPages
+  private var lastCopied: Int32 = 0
+  /// Pages in the log between two checkpoints: 8 MB.
+  private static let checkpointPages: Int32 = 2_000
+  /// So many the writer brings over himself, about a millisecond.
+  private static let restPages: Int32 = 200
+  /// Of the writer: 16 MB, so that the indices of an import stay at hand. Taken as needed.
+  private static let writerCacheKilobytes = 16_384
   private static let statementLimit = 256
+  /// Once a process.
+  private static let configured = liaison_sqlite_configure(8 << 20)
 
   init(path: String, role: Role, busyTimeout: Duration) throws {
     self.path = path
+    guard Self.configured == SQLITE_OK else { throw DatabaseError(.other, "SQLite: cannot be configured") }
     var opened: OpaquePointer?
     let flags =
       switch role {
@@ -73,6 +85,7 @@ final class SQLiteConnection: Session {
       guard try one("PRAGMA synchronous").int(0) == 2 else {
         throw DatabaseError(.other, "\(path): synchronous=FULL did not hold")
       }
+      try query("PRAGMA cache_size = -\(Self.writerCacheKilobytes)", [])
     }
   }
 
@@ -93,7 +106,7 @@ final class SQLiteConnection: Session {
     return sqlite3_total_changes64(handle) == before ? 0 : Int(sqlite3_changes64(handle))
   }
 
-  private func run(_ sql: String, _ parameters: [SQLValue], _ take: (Prepared) -> Void) throws {
+  private func run(_ sql: String, _ parameters: [SQLValue], _ take: (SQLiteStatement) -> Void) throws {
     let statement = try prepared(sql)
     defer { statement.reset() }
     try statement.bind(parameters, sql)
@@ -128,7 +141,7 @@ final class SQLiteConnection: Session {
     }
   }
 
-  private func prepared(_ sql: String) throws -> Prepared {
+  private func prepared(_ sql: String) throws -> SQLiteStatement {
     useCount += 1
     if let statement = statements[sql] {
       statement.lastUse = useCount
@@ -143,7 +156,7 @@ final class SQLiteConnection: Session {
     let code = sqlite3_prepare_v3(handle, text, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &raw, nil)
     guard code == SQLITE_OK else { throw failure(code) }
     guard let raw else { throw DatabaseError(.misuse, "an empty statement") }
-    let statement = Prepared(raw)
+    let statement = SQLiteStatement(raw)
     statement.lastUse = useCount
     statements[sql] = statement
     return statement
@@ -188,16 +201,50 @@ final class SQLiteConnection: Session {
     clock.isCancelled = isCancelled
   }
 
+  /// Lets the log be brought into the file by a thread of its own from now on.
+  func startCheckpointer(busyTimeout: Duration) throws {
+    checkpointer = Checkpointer(try SQLiteConnection(path: path, role: .reader, busyTimeout: busyTimeout))
+  }
+
   /// SQLite would do it inside a COMMIT every 1,000 pages and make that batch wait for two more fsyncs; here the batch
   /// has its answers already, and pages written several times meanwhile are copied once.
   func upkeep() {
-    guard log.pages >= Self.checkpointPages else { return }
-    log.pages = 0
-    // A failure (a reader in the way, a full disk) costs only room; the next commit comes here again.
-    _ = try? query("PRAGMA wal_checkpoint(PASSIVE)", [])
+    guard let checkpointer else { return }
+    let pages = log.pages
+    if pages + Self.checkpointPages < nextCheckpoint {
+      // The log has begun anew.
+      nextCheckpoint = Self.checkpointPages
+      lastCopied = 0
+    }
+    let copied = checkpointer.takeResult()
+    if let copied, pages - copied <= Self.restPages {
+      // Nothing can be added meanwhile: unless somebody reads an old state, the next commit begins the log anew.
+      // A failure costs only room.
+      _ = try? checkpoint(sync: false)
+      nextCheckpoint = pages + Self.checkpointPages
+      return
+    }
+    // Again at once if the last round got on; else somebody reads an old state, and it is tried later.
+    guard pages >= nextCheckpoint || (copied ?? 0) > lastCopied else { return }
+    if let copied { lastCopied = copied }
+    nextCheckpoint = pages + Self.checkpointPages
+    checkpointer.ask()
+  }
+
+  /// Answers how many pages of the log are in the file. `sync`: durable also when others have written meanwhile, where
+  /// SQLite leaves that to the last.
+  func checkpoint(sync: Bool) throws -> Int32 {
+    let row = try one("PRAGMA wal_checkpoint(PASSIVE)")
+    if sync {
+      let code = liaison_sqlite_sync(handle)
+      guard code == SQLITE_OK else { throw failure(code) }
+    }
+    return Int32(clamping: max(0, try row.int(2)))
   }
 
   func close() {
+    checkpointer?.close()
+    checkpointer = nil
     for statement in statements.values { statement.finalize() }
     statements = [:]
     sqlite3_close_v2(handle)
@@ -268,112 +315,6 @@ private final class StatementClock {
   var isOver: Bool {
     if let deadline, ContinuousClock.now >= deadline { return true }
     return isCancelled?() ?? false
-  }
-}
-
-private let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
-
-/// One prepared statement and what is known of its parameters and columns.
-private final class Prepared {
-  let handle: OpaquePointer
-  var lastUse: UInt64 = 0
-  /// SQLite's index of `$1`, `$2`, …; 0 where the text lacks it.
-  private let indices: [Int32]
-  private var names: ColumnNames
-
-  init(_ handle: OpaquePointer) {
-    self.handle = handle
-    let count = sqlite3_bind_parameter_count(handle)
-    var indices: [Int32] = []
-    for index in 0..<max(0, count) {
-      guard let name = sqlite3_bind_parameter_name(handle, index + 1),
-        let number = Int(String(cString: name).dropFirst()),
-        number > 0, number < 10_000
-      else { continue }
-      while indices.count < number { indices.append(0) }
-      indices[number - 1] = index + 1
-    }
-    self.indices = indices
-    names = Self.columnNames(of: handle)
-  }
-
-  private static func columnNames(of handle: OpaquePointer) -> ColumnNames {
-    ColumnNames((0..<sqlite3_column_count(handle)).map { String(cString: sqlite3_column_name(handle, $0)) })
-  }
-
-  func bind(_ parameters: [SQLValue], _ sql: String) throws {
-    guard parameters.count == indices.count, !indices.contains(0) else {
-      throw DatabaseError(.misuse, "\(parameters.count) parameters given, $1 to $\(indices.count) expected: \(sql)")
-    }
-    for (index, value) in zip(indices, parameters) {
-      let code: Int32
-      switch value {
-      case .null: code = sqlite3_bind_null(handle, index)
-      case .int(let number): code = sqlite3_bind_int64(handle, index, number)
-      case .real(let number): code = sqlite3_bind_double(handle, index, number)
-      case .text(let text):
-        var storable = text.storable
-        code = storable.withUTF8 { bytes in
-          bytes.withMemoryRebound(to: CChar.self) { chars in
-            sqlite3_bind_text64(
-              handle, index, chars.baseAddress ?? emptyText, UInt64(chars.count), transient, UInt8(SQLITE_UTF8))
-          }
-        }
-      case .blob(let bytes):
-        code =
-          bytes.isEmpty
-          ? sqlite3_bind_zeroblob(handle, index, 0)
-          : sqlite3_bind_blob64(handle, index, bytes, UInt64(bytes.count), transient)
-      }
-      guard code == SQLITE_OK else {
-        throw DatabaseError(code == SQLITE_TOOBIG ? .misuse : .other, String(cString: sqlite3_errstr(code)))
-      }
-    }
-  }
-
-  func row() -> Row {
-    let count = sqlite3_column_count(handle)
-    // A schema change makes SQLite prepare the statement anew, maybe with other columns.
-    if Int(count) != names.list.count { names = Self.columnNames(of: handle) }
-    var cells: [SQLValue] = []
-    cells.reserveCapacity(Int(count))
-    for column in 0..<count {
-      switch sqlite3_column_type(handle, column) {
-      case SQLITE_INTEGER: cells.append(.int(sqlite3_column_int64(handle, column)))
-      case SQLITE_FLOAT: cells.append(.real(sqlite3_column_double(handle, column)))
-      case SQLITE_TEXT:
-        let start = sqlite3_column_text(handle, column)
-        let bytes = UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column)))
-        cells.append(.text(String(decoding: bytes, as: UTF8.self)))
-      case SQLITE_BLOB:
-        let start = sqlite3_column_blob(handle, column)
-        let bytes = UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column)))
-        cells.append(.blob(Array(bytes)))
-      default: cells.append(.null)
-      }
-    }
-    return Row(cells: cells, names: names)
-  }
-
-  func reset() {
-    sqlite3_reset(handle)
-    sqlite3_clear_bindings(handle)
-  }
-
-  func finalize() { sqlite3_finalize(handle) }
-}
-
-nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
-  // Allocated once and never changed nor freed.
-  let pointer = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
-  pointer.pointee = 0
-  return UnsafePointer(pointer)
-}()
-
-extension String {
-  /// The text with NUL characters, which PostgreSQL cannot store, replaced.
-  var storable: String {
-    utf8.contains(0) ? String(String.UnicodeScalarView(unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : $0 })) : self
   }
 }
 
