@@ -29,7 +29,7 @@ public enum ConformanceCheck: String, Sendable, CaseIterable {
   ///
   /// `patience` is how long something that must happen may take; a conforming adapter never waits it out.
   public func verify<H: ChannelHarness>(
-    patience: Duration = .seconds(20), _ makeHarness: () async throws -> H
+    patience: Duration = .seconds(60), _ makeHarness: () async throws -> H
   ) async throws {
     let harness = try await makeHarness()
     do {

@@ -37,7 +37,8 @@ struct Stage<H: ChannelHarness> {
       if wanted.contains(await adapter.health.state) { return true }
       await Task.yield()
     }
-    return false
+    // On a machine that gave this task no turn before the deadline, what is so now counts.
+    return wanted.contains(await adapter.health.state)
   }
 
   func isUp(_ running: Running) async throws {

@@ -67,7 +67,9 @@ public final class HylaFAXPeer: Sendable {
         .flatMap { file in
           // A job that moves on between the two is listed in the other queue.
           let text = (try? String(contentsOfFile: "\(folder)/\(queue)/\(file)", encoding: .utf8)) ?? ""
-          return text.split(separator: "\n").filter { $0.hasPrefix("jobtag:") }.map { String($0.dropFirst(7)) }
+          // What a killed hfaxd leaves of a job that was never submitted has no tag, and no number to dial.
+          return text.split(separator: "\n").filter { $0.hasPrefix("jobtag:") && $0.count > 7 }
+            .map { String($0.dropFirst(7)) }
         }
     }
   }

@@ -316,7 +316,7 @@ struct MailSinkTests {
     let stops = try await mail.look { connection in
       try connection.query(
         """
-        SELECT s.canonical, s.scope, e.kind FROM address_stop s JOIN evidence e ON e.evidence_id = s.evidence_id
+        SELECT s.canonical, s.scope, e.evidence_kind AS kind FROM address_stop s JOIN evidence e ON e.evidence_id = s.evidence_id
         """, []
       ).map { try $0.text("canonical") + " " + $0.text("scope") + " " + $0.text("kind") }
     }
