@@ -28,6 +28,14 @@ public final class StandInSwitchboard: Sendable {
     var next = 100_000
     /// Whether each member is paused.
     var members: [Member: Bool] = [:]
+    /// By the agent's leg: the colleague he asks, and the bridge in which the customer waits.
+    var consultations: [String: Consultation] = [:]
+    /// Bridges of conferences, by the name of the room.
+    var rooms: [String: String] = [:]
+  }
+  private struct Consultation: Sendable {
+    var colleague: String
+    var bridge: String
   }
   private let standIn: AsteriskStandIn
   /// Customers who were called hang up after so long; nil: never by themselves.
@@ -69,6 +77,41 @@ public final class StandInSwitchboard: Sendable {
     return caller.uniqueid
   }
 
+  /// A caller reaches a queue and rings a telephone that waits to be answered; gives the call's name.
+  @discardableResult
+  public func ringing(from number: String, to did: String, queue: String, at device: String) -> String {
+    var caller = make("PJSIP/trunk", number: number, context: "from-trunk", exten: did)
+    caller.state = 4
+    keep(caller)
+    tell("Newchannel", caller)
+    caller.state = 6
+    keep(caller)
+    tell("Newstate", caller)
+    tell("QueueCallerJoin", caller, [("Queue", queue), ("Position", "1"), ("Count", "1")])
+    var agent = make(
+      device, number: String(device.split(separator: "/").last ?? ""), context: "from-agents", exten: "s",
+      call: caller.uniqueid)
+    ring(&agent, for: caller, answers: false)
+    return caller.uniqueid
+  }
+
+  /// An agent hangs up at his telephone: the customer goes to the colleague he was asking, else the call ends.
+  public func hangUpAtTelephone(_ device: String, in call: String) {
+    let mine = legs(of: call).first { $0.channel.hasPrefix("\(device)-") }
+    guard let agent = mine else { return }
+    guard let asked = state.withLock({ $0.consultations.removeValue(forKey: agent.uniqueid) }),
+      let colleague = leg(asked.colleague), let party = legs(of: call).first(where: { $0.uniqueid == call })
+    else { return leaveOthers(agent, asked: agent) }
+    tell("HangupRequest", agent)
+    leave([agent, colleague])
+    enter(asked.bridge, colleague)
+    tell(
+      "AttendedTransfer", nil,
+      [("Result", "Success")] + prefixed("OrigTransferer", agent) + prefixed("SecondTransferer", agent)
+        + prefixed("Transferee", party) + prefixed("TransferTarget", colleague) + [("DestType", "Bridge")])
+    remove(agent)
+  }
+
   /// The caller hangs up.
   public func hangUp(_ call: String) { end(call, asked: legs(of: call).first { $0.uniqueid == call }) }
 
@@ -88,8 +131,12 @@ public final class StandInSwitchboard: Sendable {
     case "QueuePause":
       let device = headers["Interface"] ?? ""
       return state.withLock { $0.members.keys.contains { $0.device == device } } ? nil : "Interface not found"
-    case "BlindTransfer", "Atxfer", "Hangup", "Park", "MixMonitor", "StopMixMonitor", "Redirect":
+    case "BlindTransfer", "Atxfer", "Hangup", "Park", "MixMonitor", "StopMixMonitor", "MixMonitorMute", "Redirect",
+      "PJSIPNotify":
       return leg(headers["Channel"]) == nil ? "No such channel" : nil
+    case "CancelAtxfer":
+      let isAsking = state.withLock { $0.consultations[headers["Channel"] ?? ""] != nil }
+      return isAsking ? nil : "No attended transfer is in progress"
     default: return nil
     }
   }
@@ -110,9 +157,16 @@ public final class StandInSwitchboard: Sendable {
       remove(agent)
       connect([dial("PJSIP/\(value("Exten"))", for: party), party])
     case "Hangup":
-      if let leg = leg(headers["Channel"]) { end(leg.call, asked: nil) }
+      if let leg = leg(headers["Channel"]) { leaveOthers(leg, asked: nil) }
+    case "Atxfer": if let agent = leg(headers["Channel"]) { consult(agent, value("Exten")) }
+    case "CancelAtxfer": if let agent = leg(headers["Channel"]) { takeBack(agent) }
+    case "PJSIPNotify":
+      if value("Variable") == "Event=talk", let agent = leg(headers["Channel"]), agent.state == 5 { answer(agent) }
     case "Redirect":
-      leave([leg(headers["Channel"]), leg(headers["ExtraChannel"])].compactMap(\.self))
+      let moved = [leg(headers["Channel"]), leg(headers["ExtraChannel"])].compactMap(\.self)
+      leave(moved)
+      guard value("Context") == "liaison-conference" else { return }
+      for leg in moved { join(value("Exten"), leg) }
     case "Bridge":
       connect([leg(headers["Channel2"]), leg(headers["Channel1"])].compactMap(\.self))
     case "Park":
@@ -123,6 +177,9 @@ public final class StandInSwitchboard: Sendable {
       guard let party = leg(headers["Channel"]) else { return }
       tell("VarSet", party, [("Variable", "MIXMONITOR_FILENAME"), ("Value", value("File"))])
       tell("MixMonitorStart", party)
+    case "MixMonitorMute":
+      guard let party = leg(headers["Channel"]) else { return }
+      tell("MixMonitorMute", party, [("Direction", value("Direction")), ("State", value("State"))])
     case "StopMixMonitor": if let party = leg(headers["Channel"]) { tell("MixMonitorStop", party) }
     case "QueueAdd", "QueueRemove":
       let member = Member(queue: value("Queue"), device: value("Interface"))
@@ -156,6 +213,7 @@ public final class StandInSwitchboard: Sendable {
         ("CallerIDNum", number),
       ])
     guard headers["Application"] == nil else { return }
+    if agent.context == "liaison-conference" { return join(number, agent) }
     var customer = make(
       "PJSIP/trunk", number: number, context: "from-trunk", exten: number, call: agent.uniqueid,
       uniqueid: headers["OtherChannelId"])
@@ -192,7 +250,7 @@ public final class StandInSwitchboard: Sendable {
     return agent
   }
 
-  private func ring(_ leg: inout Leg, for party: Leg?) {
+  private func ring(_ leg: inout Leg, for party: Leg?, answers: Bool = true) {
     leg.state = 0
     keep(leg)
     tell("Newchannel", leg)
@@ -200,21 +258,77 @@ public final class StandInSwitchboard: Sendable {
     leg.state = 5
     keep(leg)
     tell("Newstate", leg)
+    guard answers else { return }
     leg.state = 6
     keep(leg)
     tell("Newstate", leg)
     tell("DialEnd", party, dest(leg) + [("DialStatus", "ANSWER")])
   }
 
+  /// A telephone that rang was told to answer.
+  private func answer(_ ringing: Leg) {
+    guard let party = legs(of: ringing.call).first(where: { $0.uniqueid == ringing.call }) else { return }
+    var agent = ringing
+    agent.state = 6
+    keep(agent)
+    tell("Newstate", agent)
+    tell("DialEnd", party, dest(agent) + [("DialStatus", "ANSWER")])
+    connect([agent, party])
+  }
+
+  /// The customer waits in his bridge while the agent talks to a colleague in another.
+  private func consult(_ agent: Leg, _ number: String) {
+    guard let bridge = agent.bridge else { return }
+    tell("Hold", agent)
+    leave([agent])
+    var colleague = make(
+      "PJSIP/\(number)", number: number, context: "from-agents", exten: "s", call: agent.call)
+    state.withLock { $0.consultations[agent.uniqueid] = Consultation(colleague: colleague.uniqueid, bridge: bridge) }
+    ring(&colleague, for: agent)
+    connect([leg(agent.uniqueid) ?? agent, colleague])
+  }
+
+  /// First the agent has his customer again, then the colleague is let go.
+  private func takeBack(_ agent: Leg) {
+    guard let asked = state.withLock({ $0.consultations.removeValue(forKey: agent.uniqueid) }) else { return }
+    leave([agent])
+    enter(asked.bridge, leg(agent.uniqueid) ?? agent)
+    tell("Unhold", agent)
+    guard let colleague = leg(asked.colleague) else { return }
+    leave([colleague])
+    remove(colleague)
+  }
+
+  private func join(_ room: String, _ leg: Leg) {
+    let bridge = state.withLock { state in
+      let bridge = state.rooms[room] ?? UUID().uuidString.lowercased()
+      state.rooms[room] = bridge
+      return bridge
+    }
+    enter(bridge, leg, technology: "softmix")
+    tell("ConfbridgeJoin", leg, [("Conference", room), ("BridgeUniqueid", bridge)])
+  }
+
+  /// One of three leaves the others; of two he ends the call.
+  private func leaveOthers(_ leg: Leg, asked: Leg?) {
+    let together = state.withLock { state in state.legs.values.count { $0.bridge != nil && $0.bridge == leg.bridge } }
+    guard together > 2, leg.uniqueid != leg.call else { return end(leg.call, asked: asked) }
+    if let asked { tell("HangupRequest", asked) }
+    leave([leg])
+    remove(leg)
+  }
+
   private func connect(_ legs: [Leg]) {
     let bridge = UUID().uuidString.lowercased()
-    for var leg in legs {
-      leg.bridge = bridge
-      keep(leg)
-      tell(
-        "BridgeEnter", leg,
-        [("BridgeUniqueid", bridge), ("BridgeType", "basic"), ("BridgeTechnology", "simple_bridge")])
-    }
+    for leg in legs { enter(bridge, leg) }
+  }
+
+  private func enter(_ bridge: String, _ leg: Leg, technology: String = "simple_bridge") {
+    var leg = leg
+    leg.bridge = bridge
+    keep(leg)
+    tell(
+      "BridgeEnter", leg, [("BridgeUniqueid", bridge), ("BridgeType", "basic"), ("BridgeTechnology", technology)])
   }
 
   private func leave(_ legs: [Leg]) {

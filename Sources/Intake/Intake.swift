@@ -95,9 +95,10 @@ public final class Intake: Sendable {
   /// applied is kept all the same and goes the way of the others, into quarantine if need be.
   private func keepAndFollow(_ kept: KeptArrival) async throws -> Acceptance {
     let following = try following(kept)
+    let payload = try following.payload()
     let logger = logger
     let (acceptance, isFollowed) = try await database.write { transaction in
-      let acceptance = try transaction.keep(kept, settled: following.time)
+      let acceptance = try transaction.keep(kept, payload: payload, settled: following.time)
       guard case .stored = acceptance else { return (acceptance, true) }
       do {
         try transaction.savepoint { try following.apply(to: transaction) }

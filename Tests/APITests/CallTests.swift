@@ -52,7 +52,7 @@ import Testing
     }
   }
 
-  private func open(_ body: @Sendable @escaping (Exchange) async throws -> Void) async throws {
+  func open(_ body: @Sendable @escaping (Exchange) async throws -> Void) async throws {
     try await Bank.open { bank in
       try await bank.database.write { transaction in
         for (agent, device, queues) in [

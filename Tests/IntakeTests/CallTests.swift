@@ -8,33 +8,13 @@ import Store
 import Telephony
 import Testing
 
-/// Recorded sessions of a real switch, beside the adapter's own tests.
-private let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent().appendingPathComponent("adapters/telephony/Tests/Fixtures")
-
-private let sessions: [String] = {
-  // A folder that is not there has no files, and the tests that need them say so.
-  let found = (try? FileManager.default.contentsOfDirectory(atPath: fixtures.path + "/laboratory")) ?? []
-  return found.filter { $0.hasSuffix(".calls.ndjson") }.map { String($0.dropLast(13)) }.sorted()
-}()
-
-private func inspect(_ name: String, server: String = "main") throws -> TelephonyInspection {
-  var inspection = TelephonyInspection(server: server)
-  let files = try FileManager.default.contentsOfDirectory(atPath: fixtures.path + "/laboratory").sorted()
-  for file in files where file == "\(name).ami" || file.hasPrefix("\(name)-") && file.hasSuffix(".ami") {
-    inspection.add(Array(try Data(contentsOf: fixtures.appendingPathComponent("laboratory/\(file)"))))
-  }
-  _ = inspection.lines()
-  return inspection
-}
-
 @Suite struct CallTests {
   static let channel = ContactChannel(kind: .telephony, name: "calls")
 
-  @Test(arguments: sessions)
+  @Test(arguments: callSessions)
   func `each customer's call of a session is one contact, and its course is kept`(name: String) async throws {
     let house = try await CallHouse()
-    let inspection = try inspect(name)
+    let inspection = try inspectSession(name)
     for event in inspection.events { try await house.take(event) }
     try await house.expectCalls(inspection.states)
     await house.close()
@@ -43,7 +23,7 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
   @Test(arguments: ["attended_refer", "blind_local", "requeue_three_race", "conference", "re"])
   func `events told twice, late or in reverse change nothing`(name: String) async throws {
     let house = try await CallHouse()
-    let inspection = try inspect(name)
+    let inspection = try inspectSession(name)
     for event in inspection.events { try await house.take(event) }
     let (contacts, pops) = try await (house.contacts(), house.pops().count)
     for event in inspection.events + inspection.events.reversed() { try await house.take(event) }
@@ -57,7 +37,7 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
     async throws
   {
     let house = try await CallHouse()
-    for event in try inspect("attended_refer").events { try await house.take(event) }
+    for event in try inspectSession("attended_refer").events { try await house.take(event) }
     let pops = try await house.pops()
     let trail = pops.map { "\($0.agent?.description ?? "?") \($0.type.rawValue)" }
     let consult = try #require(pops.first { $0.type == .popConsulting && $0.body.contains("\"tie_zone\"") })
@@ -77,7 +57,7 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
 
   @Test func `an agent whom the switch takes from the customer for a consultation keeps his screen`() async throws {
     let house = try await CallHouse()
-    for event in try inspect("atxfer_cancel").events { try await house.take(event) }
+    for event in try inspectSession("atxfer_cancel").events { try await house.take(event) }
     let trail = try await house.pops().filter { $0.agent?.description == "1001" }
     let consulting = try #require(trail.firstIndex { $0.type == .popConsulting }, "\(trail.map(\.type))")
     // What the colleague's refusal brings back is the same call.
@@ -89,7 +69,7 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
 
   @Test func `who is rung sees the call, and it goes from his screen when another takes it`() async throws {
     let house = try await CallHouse()
-    for event in try inspect("requeue_three_race").events { try await house.take(event) }
+    for event in try inspectSession("requeue_three_race").events { try await house.take(event) }
     for agent in ["1001", "1002", "1003", "2001", "2002"] {
       let trail = try await house.pops().filter { $0.agent?.description == agent }
       var isShown = false
@@ -227,7 +207,7 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
   @Test func `broken sessions leave no contact open once the switch has been asked`() async throws {
     let house = try await CallHouse()
     let sources = try ["attended_refer", "conference", "park_unpark", "requeue_three_race"].map {
-      Array(try Data(contentsOf: fixtures.appendingPathComponent("laboratory/\($0).ami")))
+      Array(try Data(contentsOf: callFixtures.appendingPathComponent("laboratory/\($0).ami")))
     }
     // Prefixes of each, and stretches with damage; each as a switch of its own.
     await withTaskGroup(of: Void.self) { group in
@@ -315,137 +295,12 @@ private func inspect(_ name: String, server: String = "main") throws -> Telephon
   }
 }
 
-private struct Mixer {
+struct Mixer {
   var state: UInt64
   mutating func next() -> UInt64 {
     state &+= 0x9e37_79b9_7f4a_7c15
     var mixed = state
     mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
     return mixed ^ mixed >> 31
-  }
-}
-
-/// A house whose agents sit at the telephones of the recorded sessions, with calls on screens.
-final class CallHouse: Sendable {
-  static let start = House.start
-  let house: House
-  let intake: Intake
-  var database: Database { house.database }
-  var now: Timestamp { house.now }
-
-  init(categories: [ContactModel.Category] = House.categories) async throws {
-    house = try await House()
-    intake = Self.intake(house, categories)
-    try await database.write { transaction in
-      for number in ["1001", "1002", "1003", "2001", "2002"] {
-        try transaction.upsert(
-          Agent(
-            id: AgentID(number)!, name: number, device: "PJSIP/\(number)", queues: [Code("general")!], state: .ready,
-            stateSince: House.start), at: House.start)
-      }
-    }
-  }
-  private init(_ house: House) {
-    self.house = house
-    intake = Self.intake(house, House.categories)
-  }
-
-  /// The same store, and an intake that knows nothing.
-  func restarted() -> CallHouse { CallHouse(house) }
-
-  private static func intake(_ house: House, _ categories: [ContactModel.Category]) -> Intake {
-    Intake(
-      database: house.database, bodies: house.bodies,
-      parameters: { IntakeParameters(categories: categories, defaultCategory: Code("consultation")!, version: 3) },
-      reference: { _, _ in nil }, show: { try Desk.show($0, in: $1) }, now: { house.now },
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-  }
-
-  func arrival(_ event: CallEvent) -> Arrival {
-    Arrival(
-      channel: CallTests.channel, wireKey: nil, from: event.call.caller, to: event.call.dialled, receivedAt: now,
-      payload: .call(event), raw: Array("Event: Recorded".utf8))
-  }
-
-  func take(_ event: CallEvent) async throws {
-    let kept = await intake.accept(arrival(event))
-    guard case .stored(let id) = kept else {
-      Issue.record("\(kept)")
-      return
-    }
-    let state = try await database.read { try $0.arrival(id)?.state }
-    #expect(state == "routed")
-  }
-
-  /// A customer's call that waits in a queue and rings 1001.
-  func call(_ id: String, from number: String?, keyed: String? = nil, rings: Bool = true) -> CallEvent {
-    let at = Timestamp(seconds: House.start.seconds + 100)
-    var state = CallState(
-      server: "main", callID: id, direction: .inbound,
-      caller: number.map { Address(kind: .phone, canonical: $0, raw: $0) }, customerNo: keyed, queue: "general",
-      created: at, queued: at)
-    if rings {
-      state.offers = [.init(device: "PJSIP/1001", at: at)]
-      state.legs = [.init(device: "PJSIP/1001", state: .ringing, from: at)]
-    }
-    return CallEvent(change: rings ? .offered : .queued, device: rings ? "PJSIP/1001" : nil, at: at, call: state)
-  }
-
-  func contacts() async throws -> [Contact] {
-    try await database.read { try $0.contacts(matching: ContactFilter(), after: nil, limit: 500) }
-  }
-  func requests() async throws -> [ServiceRequest] {
-    try await database.read { connection in
-      var out: [ServiceRequest] = []
-      for row in try connection.query("SELECT request_id FROM service_request ORDER BY request_id", []) {
-        let id: ServiceRequestID = try row.parsed("request_id")
-        if let request = try connection.serviceRequest(id) { out.append(request) }
-      }
-      return out
-    }
-  }
-  func pops() async throws -> [EventRecord] {
-    try await database.read { try $0.events(after: 0, for: .everything, limit: 10_000) }.filter {
-      $0.type.rawValue.hasPrefix("pop.")
-    }
-  }
-
-  /// The store says of each call what the adapter last said: customers' calls as contacts, the bank's own as calls.
-  func expectCalls(_ states: [CallState]) async throws {
-    let contacts = try await contacts()
-    let customers = states.filter { $0.direction != .internal }
-    #expect(Set(contacts.compactMap(\.providerID)) == Set(customers.map { "main/\($0.callID)" }))
-    #expect(contacts.count == customers.count)
-    for state in states {
-      let kept = try #require(try await database.read { try $0.keptCall(state.callID, on: "main") })
-      #expect(kept.isOpen == (state.ended == nil) && (kept.contact == nil) == (state.direction == .internal))
-      #expect(try CallRecord(kept.state(), answerQueue: nil).course == CallRecord(state, answerQueue: nil).course)
-      guard let id = kept.contact, let contact = contacts.first(where: { $0.id == id }) else { continue }
-      #expect(contact.state == .closed && contact.disposition == state.disposition)
-      #expect(contact.endedBy == state.endedBy && contact.answered == (state.connected != nil))
-      #expect(contact.direction == (state.direction == .outbound ? .outbound : .inbound))
-      let legs = try await database.read { try $0.legs(of: id) }
-      #expect(legs.map { "\($0.device) \($0.state)" } == state.legs.map { "\($0.device) \($0.state.rawValue)" })
-      #expect(legs.allSatisfy { $0.to != nil })
-    }
-  }
-
-  func running<Value: Sendable>(_ intake: Intake, _ body: @Sendable () async throws -> Value) async throws -> Value {
-    try await house.running(intake, body)
-  }
-  func until(_ what: String, _ condition: @escaping @Sendable (any Connection) throws -> Bool) async throws {
-    try await house.until(what, condition)
-  }
-  func close() async { await house.close() }
-}
-
-extension CallRecord {
-  /// Without times, which the store keeps to the millisecond.
-  fileprivate var course: String {
-    let transfers = transfers.map { "\($0.type) \($0.by) \($0.to)" }
-    let holds = holds.map(\.by)
-    return
-      "\(direction) \(caller ?? "") \(customer ?? "") \(did ?? "") \(customerNo ?? "") \(queue ?? "") \(offers) \(agents) "
-      + "\(transfers) \(holds) \(disposition ?? "") \(endedBy ?? "") \(job ?? "") \(recordings.count)"
   }
 }

@@ -57,11 +57,13 @@ struct CallScope {
     }
   }
 
-  /// The telephone a supervisor listens at: his own, or one nobody is logged in at. It is rung.
+  /// The telephone a supervisor listens at: his own, or one nobody sits at. It is rung.
   func listeningDevice(_ named: String?) throws -> String {
     guard let named else { return try device(nil) }
     guard isDevice(named) else { throw Problem.unknown("#/by", "PJSIP/1009") }
-    if named != device, let other = try connection.agent(at: named), other.description != principal.agent {
+    if named != device, let other = try connection.agent(at: named), other.description != principal.agent,
+      try connection.agent(other)?.state != .offline
+    {
       throw Problem(
         .conflict, LocalizedText(zh: "该话机有坐席登录", en: "an agent is logged in at that telephone"))
     }

@@ -245,7 +245,7 @@ public final class CallCommander: Sendable {
         return late
       }
       for record in late {
-        if record.action == "monitor" {
+        if isProvedByNothing(record.action) {
           state.withLock { $0.forget(record.commandId) }
           put(.settle(record.commandId, CallCommandVerdict(.accepted, isLast: true)), in: record)
         } else {

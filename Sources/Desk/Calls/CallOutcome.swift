@@ -42,7 +42,13 @@ func outcome(of command: CallCommandRecord, by event: CallEvent) -> CallCommandV
   case "cancel_transfer":
     let isEnded = !call.consultations.contains { $0.by == command.device && $0.ended == nil }
     if isEnded, !isAway, !isOver { return .done("resumed") }
-  case "conference": if event.change == .conferenced { return .done("conferenced") }
+  case "conference":
+    if event.change == .conferenced { return .done("conferenced") }
+    // The colleague's own leg, which never came into the call: the others talk on.
+    if isOver, call.callID != command.callId {
+      let word = call.disposition ?? "failed"
+      return .failed(code(of: word), "the colleague's telephone did not answer: \(word)", outcome: word)
+    }
   case "hang_up":
     if isOver { return .done("ended") }
     if let device = command.device, !call.legs.contains(where: { $0.device == device && $0.to == nil }) {
@@ -53,6 +59,11 @@ func outcome(of command: CallCommandRecord, by event: CallEvent) -> CallCommandV
     if call.recordings.contains(where: { $0.from >= command.createdAt - .seconds(1) }) { return .done("recording") }
   case "stop_recording":
     if !call.recordings.isEmpty, call.recordings.allSatisfy({ $0.to != nil }) { return .done("stopped") }
+  case "mute_recording":
+    // Switches that tell nothing of it leave the command accepted.
+    if event.change == .recordingChanged, let last = call.recordings.last(where: { $0.to == nil }) {
+      return .done(last.muted ? "muted" : "unmuted")
+    }
   case "monitor":
     if isOver, call.connected == nil {
       return .failed(code(of: call.disposition ?? ""), "the supervisor's telephone did not answer", outcome: nil)
@@ -68,10 +79,14 @@ func outcome(of command: CallCommandRecord, by event: CallEvent) -> CallCommandV
 func isSettledByAcceptance(_ action: String) -> Bool {
   switch action {
   // The switch does these while it answers, or tells nothing of them afterwards.
-  case "set_paused", "join_queue", "leave_queue", "mute_recording": true
+  case "set_paused", "join_queue", "leave_queue": true
   default: false
   }
 }
+
+/// Whether the switch's word stands where nothing was seen of it in time: a supervisor who listens changes nothing in
+/// the call, and older switches tell nothing of a mute.
+func isProvedByNothing(_ action: String) -> Bool { action == "monitor" || action == "mute_recording" }
 
 extension CallCommandVerdict {
   fileprivate static func done(_ outcome: String) -> Self { .init(.done, outcome: outcome, isLast: true) }

@@ -22,6 +22,18 @@ struct Following: Sendable {
     case presence(AgentPresence)
   }
 
+  /// What the arrival is kept with, around the call as it is written already: a call is encoded once, and not while
+  /// others wait for the writer.
+  func payload() throws -> String {
+    switch matter {
+    case .call(let event, let text):
+      var out = #"{"at":\#(try JSONText.encode(event.at)),"call":\#(text),"change":"\#(event.change.rawValue)""#
+      if let device = event.device { out += #","device":\#(try JSONText.encode(device))"# }
+      return out + "}"
+    case .presence(let presence): return try JSONText.encode(presence)
+    }
+  }
+
   func apply(to transaction: WriteTransaction) throws {
     switch matter {
     case .call(let event, let text): try follow(event, text, in: transaction)

@@ -94,7 +94,7 @@ public final class CampaignRunner: Sendable {
   /// One round over everything there is to do; answers how much was done.
   @discardableResult
   public func tick() async throws -> Int {
-    var done = try await database.write(.bulk) { [self] in try $0.projectMissing(limit: 100, at: clock()) }
+    var done = try await projectMissing()
     done += try await database.write(.bulk) { [self] in try $0.learnNext(limit: 20, at: clock()) }
     done += try await recordDays()
     for state in [CampaignState.scheduled, .running] {
@@ -103,6 +103,18 @@ public final class CampaignRunner: Sendable {
       }
     }
     return done
+  }
+
+  /// A hundred customers in pieces of ten: a live write waits for at most one of them.
+  private func projectMissing() async throws -> Int {
+    try await withThrowingTaskGroup(of: Int.self) { group in
+      for _ in 0..<10 {
+        group.addTask { [self] in
+          try await database.write(.bulk) { [self] in try $0.projectMissing(limit: 10, at: clock()) }
+        }
+      }
+      return try await group.reduce(0, +)
+    }
   }
 
   // MARK: Dry run

@@ -45,6 +45,16 @@ extension TelephonyAdapter: CallControl {
   }
 }
 
+/// How the channels are named that commands make.
+enum AsteriskOrders {
+  static let conference = "conf-"
+  static let supervisor = "spy-"
+  /// Made for a call that is there, not to begin one.
+  static func joinsCall(_ channel: String) -> Bool {
+    channel.hasPrefix(conference) || channel.hasPrefix(supervisor)
+  }
+}
+
 /// One action of a command.
 private struct Order {
   var action: AMIAction
@@ -157,7 +167,7 @@ extension AMILink {
           "Originate",
           [
             ("Channel", with), ("Context", plan.conference), ("Exten", room), ("Priority", "1"), ("Timeout", "30000"),
-            ("Async", "true"), ("ChannelId", "conf-\(command.id)"),
+            ("Async", "true"), ("ChannelId", AsteriskOrders.conference + command.id),
           ], id: command.id),
       ]
     case .hangUp(let call, let device):
@@ -189,7 +199,7 @@ extension AMILink {
           "Originate",
           [
             ("Channel", by), ("Application", "ChanSpy"), ("Data", "\(device)-,\(options)"), ("Timeout", "30000"),
-            ("Async", "true"), ("ChannelId", "spy-\(command.id)"),
+            ("Async", "true"), ("ChannelId", AsteriskOrders.supervisor + command.id),
           ], id: command.id)
       ]
     case .setPaused(let device, let queue, let paused, let reason):

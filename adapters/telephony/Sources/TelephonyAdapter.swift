@@ -7,7 +7,7 @@ import Synchronization
 /// Telephony through the manager interfaces of one or several Asterisk servers.
 ///
 /// Every change of a call and of an agent's place in a queue is offered as one arrival, with the bytes of the message
-/// that told it. Changes of one call are offered in order, those of different calls side by side. The wire gives an
+/// that told it; changes that come together before anybody is rung are one (`ArrivalLane`). Changes of one call are offered in order, those of different calls side by side. The wire gives an
 /// event no identity, so arrivals have no wire key; each carries the whole state of its call, so applying one twice
 /// does no harm. After a loss of the connection the switch lists what exists, and each call that lived, began or
 /// ended meanwhile is told as `.reconciled`.
@@ -47,19 +47,19 @@ public final class TelephonyAdapter: ChannelAdapter {
   }
 
   public func run(accept: @escaping Accept) async throws {
-    let lanes = (0..<Self.lanes).map { _ in AsyncStream<Arrival>.makeStream(bufferingPolicy: .unbounded) }
+    let lanes = (0..<Self.lanes).map { _ in ArrivalLane() }
     await withTaskGroup(of: Void.self) { group in
       for lane in lanes {
         group.addTask {
-          for await arrival in lane.stream {
-            await self.offer(arrival, to: accept)
-            self.backlog.subtract(1, ordering: .relaxed)
+          while let item = await lane.next() {
+            await self.offer(item.arrival, to: accept)
+            self.backlog.subtract(item.count, ordering: .relaxed)
           }
         }
       }
       await withTaskGroup(of: Void.self) { connections in
         for link in self.links {
-          connections.addTask { await self.keep(link) { arrival in self.enqueue(arrival, in: lanes) } }
+          connections.addTask { await self.keep(link) { arrivals in self.enqueue(arrivals, in: lanes) } }
         }
         if let agi = self.agi { connections.addTask { await agi.run() } }
         connections.addTask { await self.drain.wait() }
@@ -67,21 +67,22 @@ public final class TelephonyAdapter: ChannelAdapter {
         await connections.next()
         connections.cancelAll()
       }
-      for lane in lanes { lane.continuation.finish() }
+      for lane in lanes { lane.finish() }
     }
   }
 
   /// Keeps one server connected until cancelled.
-  private func keep(_ link: AMILink, enqueue: @escaping @Sendable (Arrival) -> Bool) async {
+  private func keep(_ link: AMILink, enqueue: @escaping @Sendable ([Arrival]) -> Bool) async {
     var delay = configuration.reconnectDelay
     let channel = self.channel
     while !Task.isCancelled {
       let start = Timestamp.now
       do {
-        try await link.serve(known: known) { updates, raw, time in
-          var hasRoom = true
-          for update in updates { hasRoom = enqueue(Arrival(update, channel: channel, raw: raw, at: time)) && hasRoom }
-          return hasRoom
+        try await link.serve(known: known) { messages, time in
+          enqueue(
+            messages.flatMap { updates, raw in
+              updates.map { Arrival($0, channel: channel, raw: raw, at: time) }
+            })
         }
       } catch {
         link.failed(error)
@@ -98,20 +99,21 @@ public final class TelephonyAdapter: ChannelAdapter {
     }
   }
 
-  /// False when too much waits; the arrival itself is kept all the same.
-  private func enqueue(
-    _ arrival: Arrival, in lanes: [(stream: AsyncStream<Arrival>, continuation: AsyncStream<Arrival>.Continuation)]
-  ) -> Bool {
-    let key: String
-    switch arrival.payload {
-    case .call(let event): key = event.call.callID
-    case .presence(let presence): key = presence.device
-    case .message, .report, .unreadable: key = ""
+  /// False when too much waits; the arrivals themselves are kept all the same.
+  private func enqueue(_ arrivals: [Arrival], in lanes: [ArrivalLane]) -> Bool {
+    var byLane: [Int: [Arrival]] = [:]
+    for arrival in arrivals {
+      let key: String
+      switch arrival.payload {
+      case .call(let event): key = event.call.callID
+      case .presence(let presence): key = presence.device
+      case .message, .report, .unreadable: key = ""
+      }
+      byLane[Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count)), default: []].append(arrival)
     }
-    let lane = Int(UInt(bitPattern: key.hashValue) % UInt(lanes.count))
-    offered.add(1, ordering: .relaxed)
-    let waiting = backlog.add(1, ordering: .relaxed).newValue
-    lanes[lane].continuation.yield(arrival)
+    offered.add(arrivals.count, ordering: .relaxed)
+    let waiting = backlog.add(arrivals.count, ordering: .relaxed).newValue
+    for (lane, arrivals) in byLane { lanes[lane].append(arrivals) }
     return waiting < configuration.maximumBacklog
   }
 

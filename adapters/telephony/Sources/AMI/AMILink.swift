@@ -11,6 +11,8 @@ import Synchronization
 /// is five seconds late, never waits for Intake. What they come to is handed over by `deliver`; if that says that too
 /// much is waiting, the connection is closed, and the list after the next login says what was missed.
 final class AMILink: Sendable {
+  /// Takes what came in one read: what each message came to, with its bytes. False when too much waits.
+  typealias Deliver = @Sendable ([(updates: [TelephonyUpdate], raw: [UInt8])], Timestamp) -> Bool
   /// What became of an action.
   enum Answer: Sendable { case reply(AMIReply), lost, timedOut }
 
@@ -69,7 +71,7 @@ final class AMILink: Sendable {
   /// Connects and serves until the connection ends; throws why it could not be made. Cancelling closes it.
   func serve(
     known: @Sendable (String) async -> [CallState],
-    deliver: @escaping @Sendable ([TelephonyUpdate], [UInt8], Timestamp) -> Bool
+    deliver: @escaping Deliver
   ) async throws {
     if !state.withLock({ $0.hasRestored }) {
       let calls = await known(server.name)
@@ -266,13 +268,12 @@ private final class AMIChannelHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
   private let link: AMILink
-  private let deliver: @Sendable ([TelephonyUpdate], [UInt8], Timestamp) -> Bool
+  private let deliver: AMILink.Deliver
   private var decoder: AMIDecoder
   private var hasGreeted = false
 
   init(
-    link: AMILink, limits: AMIDecoder.Limits,
-    deliver: @escaping @Sendable ([TelephonyUpdate], [UInt8], Timestamp) -> Bool
+    link: AMILink, limits: AMIDecoder.Limits, deliver: @escaping AMILink.Deliver
   ) {
     self.link = link
     self.deliver = deliver
@@ -285,13 +286,14 @@ private final class AMIChannelHandler: ChannelInboundHandler {
     let buffer = unwrapInboundIn(data)
     let channel = context.channel
     let now = Timestamp.now
-    var isOverfull = false
+    var messages: [(updates: [TelephonyUpdate], raw: [UInt8])] = []
     buffer.withUnsafeReadableBytes { bytes in
       decoder.feed(bytes) { message in
         let updates = link.take(message, at: now, on: channel)
-        if !updates.isEmpty, !deliver(updates, Array(message.bytes), now) { isOverfull = true }
+        if !updates.isEmpty { messages.append((updates, Array(message.bytes))) }
       }
     }
+    let isOverfull = !messages.isEmpty && !deliver(messages, now)
     if !hasGreeted, let banner = decoder.banner {
       hasGreeted = true
       link.banner(banner, on: channel)

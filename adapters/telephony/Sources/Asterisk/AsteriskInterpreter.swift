@@ -47,11 +47,11 @@ public struct AsteriskInterpreter: Sendable {
   /// Channels in the middle of a masquerade, by the name they gave away.
   private var givenAway: [String: LegID] = [:]
   /// The file a recording about to start on this channel will have.
-  private var recordingFiles: [LegID: String] = [:]
+  var recordingFiles: [LegID: String] = [:]
   /// Orders that the switch refused after trying, without naming the channel.
   private var refusedJobs: [String] = []
   /// What the last `FullyBooted` said, and the first time known after it.
-  private var uptime: (seconds: Int64, at: Timestamp?)?
+  var uptime: (seconds: Int64, at: Timestamp?)?
 
   public init(server: String, settings: Settings = Settings(), limits: CallBook.Limits = CallBook.Limits()) {
     self.settings = settings
@@ -103,7 +103,7 @@ public struct AsteriskInterpreter: Sendable {
     return updates
   }
 
-  private mutating func apply(_ event: SwitchEvent) {
+  mutating func apply(_ event: SwitchEvent) {
     for change in book.apply(event, at: time) {
       var change = change
       if change.change == .ended, change.call.job == nil, change.call.direction == .outbound, !refusedJobs.isEmpty {
@@ -215,9 +215,10 @@ public struct AsteriskInterpreter: Sendable {
       apply(.customerNumber(id, number))
     case .originateResponse:
       guard let job = message.first("ActionID") else { return }
+      let channel = message.first("Uniqueid")?.known
       apply(
         .jobEnded(
-          job: job.text, callID: message.first("Uniqueid")?.known,
+          job: job.text, callID: channel, beginsCall: !(channel.map(AsteriskOrders.joinsCall) ?? false),
           succeeded: message.first("Response").map { $0 == "Success" } ?? false,
           reason: message.first("Reason")?.text))
     case .status: takeListed(message, application: "Application", data: "Data", bridge: "BridgeID")
@@ -256,7 +257,7 @@ public struct AsteriskInterpreter: Sendable {
 
   // MARK: Channels
 
-  private func leg(_ message: AMIMessage, _ prefix: StaticString) -> LegID? {
+  func leg(_ message: AMIMessage, _ prefix: StaticString) -> LegID? {
     message.first(prefix, "Uniqueid")?.known.map(LegID.init)
   }
 
@@ -315,97 +316,6 @@ public struct AsteriskInterpreter: Sendable {
       .attendedTransfer(
         AttendedTransferFacts(
           first: first, second: second, transferee: transferee, target: target, targetNumber: number)))
-  }
-
-  // MARK: Variables
-
-  /// `ChanVariable: NAME=value` once per variable of `channelvars`, with the prefix of the channel it belongs to.
-  private mutating func noteVariables(_ message: AMIMessage, _ prefix: StaticString) {
-    guard let id = leg(message, prefix), book.isKnown(id) else { return }
-    var found: [(String, String)] = []
-    message.each(prefix, "ChanVariable") { value in
-      guard let (name, tail) = value.split(at: 0x3d), !tail.isEmpty, let text = tail.unescaped else { return }
-      found.append((name.text, text))
-    }
-    for (name, value) in found { note(id, name, value) }
-  }
-
-  private mutating func noteVariable(_ message: AMIMessage) {
-    guard let name = message.first("Variable"), name.count <= 128 else { return }
-    var start = 0
-    while start < name.count, name[start] == 0x5f { start += 1 }
-    let plain = AMIValue(name.start + start, name.count - start)
-    let isWanted =
-      plain == "MIXMONITOR_FILENAME" || plain == "AMDSTATUS"
-      || settings.customerVariable.utf8.elementsEqual(plain.bytes)
-      || settings.dialledVariable.utf8.elementsEqual(plain.bytes)
-      || settings.keptVariables.contains { $0.utf8.elementsEqual(plain.bytes) }
-    guard isWanted, let id = leg(message, ""), book.isKnown(id), let value = message.first("Value")?.unescaped else {
-      return
-    }
-    note(id, plain.text, value)
-  }
-
-  private mutating func note(_ id: LegID, _ name: String, _ value: String) {
-    if name == settings.customerVariable {
-      apply(.customerNumber(id, value))
-    } else if name == settings.dialledVariable {
-      apply(.dialledNumber(id, value))
-    } else if name == "MIXMONITOR_FILENAME" {
-      if recordingFiles.count < 10_000 { recordingFiles[id] = value }
-    } else if name == "AMDSTATUS" || settings.keptVariables.contains(name) {
-      apply(.variable(id, name: name, value: value))
-    }
-  }
-
-  // MARK: Lists
-
-  /// One channel of `Status` or `CoreShowChannels`: a leg as it is, not as it came to be.
-  private mutating func takeListed(
-    _ message: AMIMessage, application: StaticString, data: StaticString, bridge: StaticString
-  ) {
-    guard let id = leg(message, ""), let channel = message.first("Channel")?.known else { return }
-    let name = ChannelName(channel, context: message.first("Context")?.known, rules: settings.rules)
-    if name.isTransient { return }
-    let state = message.first("ChannelState")?.integer ?? 0
-    var facts = LegFacts(
-      id: id, device: name.device, conversation: message.first("Linkedid")?.known ?? id.text, isUp: state == 6,
-      isRinging: state == 5)
-    facts.number = message.first("CallerIDNum")?.known.flatMap { $0.lowercased() == "anonymous" ? nil : $0 }
-    facts.name = message.first("CallerIDName")?.unescaped
-    // `Status` says what number came in (and nothing for a channel the switch made); the short list does not.
-    facts.dialled = (message.first("DNID") ?? message.first("Exten"))?.known
-    if let seconds = message.first("Seconds")?.integer, seconds >= 0, seconds < 31_536_000 {
-      facts.since = time - .seconds(seconds)
-    }
-    apply(.leg(facts))
-    var found: [(String, String)] = []
-    message.each("", "Variable") { value in
-      if let (name, tail) = value.split(at: 0x3d), let text = tail.known, text != "(null)" {
-        found.append((name.text, text))
-      }
-    }
-    for (name, value) in found { note(id, name, value) }
-    if message.first(application).map({ $0 == "Queue" }) ?? false, let text = message.first(data),
-      let (queue, _) = text.split(at: 0x2c)
-    {
-      apply(.queueFound(id, queue: queue.text))
-    }
-    if let bridge = message.first(bridge)?.known {
-      apply(.bridgeEntered(bridge, id, swapping: nil, waiting: false))
-    } else if book.isBridged(id) {
-      apply(.bridgeFoundEmpty(id))
-    }
-  }
-
-  /// `FullyBooted` comes after every login; its uptime tells whether the switch is still the one it was (trap 22).
-  private mutating func boot(_ message: AMIMessage) {
-    guard let seconds = message.first("Uptime")?.integer else { return }
-    if let before = uptime {
-      let passed = before.at.map { (time - $0).wholeMicroseconds / 1_000_000 } ?? 0
-      if seconds + 2 < before.seconds + max(0, passed) { apply(.restarted) }
-    }
-    uptime = (seconds, nil)
   }
 }
 

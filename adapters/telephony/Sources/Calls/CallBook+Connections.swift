@@ -136,7 +136,9 @@ extension CallBook {
     guard let device = legs[id]?.device.name else { return }
     let isElsewhere = (calls[call]?.talking ?? []).contains { legs[$0]?.device.name == device }
     if !isElsewhere { closeLeg(device, in: call, [.talking, .held, .conference]) }
-    if isTold, calls[call]?.hangup == nil { tell(.partyChanged, of: call, device: device) }
+    // Who asks to hang up ends the call, as a rule: that is told as its end. Of several agents one may leave the others.
+    let goesOn = calls[call]?.hangup == .agent && calls[call]?.talking.isEmpty == false && !isElsewhere
+    if isTold, calls[call]?.hangup == nil || goesOn { tell(.partyChanged, of: call, device: device) }
   }
 
   // MARK: Hold

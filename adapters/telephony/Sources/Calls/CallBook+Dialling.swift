@@ -265,13 +265,18 @@ extension CallBook {
     tell(.consulting, of: call, device: device)
   }
 
-  mutating func endConsultation(with device: String, in call: String, all: Bool = false) {
-    guard let consultations = calls[call]?.state.consultations else { return }
+  /// Gives the device of the agent who asked, if there was one to end.
+  @discardableResult
+  mutating func endConsultation(with device: String, in call: String, all: Bool = false) -> String? {
+    guard let consultations = calls[call]?.state.consultations else { return nil }
+    var asker: String?
     for index in consultations.indices where consultations[index].ended == nil {
       guard all || consultations[index].device == device else { continue }
       calls[call]?.state.consultations[index].ended = now
       closeLeg(consultations[index].device, in: call, [.consult])
+      asker = consultations[index].by
     }
+    return asker
   }
 }
 

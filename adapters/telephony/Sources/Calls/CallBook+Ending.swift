@@ -34,6 +34,7 @@ extension CallBook {
       closeLeg(leg.device.name, in: call, [.held])
       tell(.partyChanged, of: call, device: leg.device.name)
     }
+    var asker: String?
     var neighbours: [LegID] = []
     if let bridge = leg.bridge {
       removeMember(id, from: bridge)
@@ -51,11 +52,24 @@ extension CallBook {
         calls[call]?.partyWasUp = leg.isUp
       }
       if calls[call]?.root == id { calls[call]?.root = nil }
-      if leg.device.kind == .station { endConsultation(with: leg.device.name, in: call) }
+      // The call goes on with others: how it will end is open again.
+      if calls[call]?.hangupLeg == id, calls[call]?.hangup == .agent, calls[call]?.talking.isEmpty == false {
+        calls[call]?.hangup = nil
+        calls[call]?.hangupLeg = nil
+      }
+      asker = endConsultation(with: leg.device.name, in: call)
     }
     legs[id] = nil
     settle(neighbours)
-    if let call { finishIfOver(call) }
+    guard let call else { return }
+    finishIfOver(call)
+    // A consultation that is called off gives the customer back before it drops the colleague: nothing else tells that
+    // he is free. Otherwise the customer's return does.
+    if let asker, calls[call]?.hangup != .party,
+      calls[call]?.talking.contains(where: { legs[$0]?.device.name == asker }) == true
+    {
+      tell(.partyChanged, of: call, device: leg.device.name)
+    }
   }
 
   private func names(hearing id: LegID) -> [String] {
@@ -195,25 +209,30 @@ extension CallBook {
   }
 
   /// The order's result; it may come before the hang-up or after it, or be all that ever comes (trap 10).
-  mutating func endJob(_ job: String, callID: String?, succeeded: Bool, reason: String?) {
+  mutating func endJob(_ job: String, callID: String?, beginsCall: Bool, succeeded: Bool, reason: String?) {
     if let callID, let call = call(named: callID) {
+      guard beginsCall else { return }
       calls[call]?.state.job = job
       calls[call]?.state.jobReason = reason
       if succeeded { tell(.partyChanged, of: call) } else { announce(call) }
-    } else if let callID, var state = endedJobs.removeValue(forKey: callID) {
-      state.job = job
-      state.jobReason = reason
-      if !succeeded || state.connected != nil {
-        out.append(CallEvent(change: .ended, device: nil, at: now, call: state))
-      }
+      return
+    }
+    var state: CallState
+    if let callID, let ended = endedJobs.removeValue(forKey: callID) {
+      guard !succeeded || ended.connected != nil else { return }
+      state = ended
     } else if !succeeded {
-      var state = CallState(server: server, callID: callID ?? job, direction: .outbound, created: now)
-      state.job = job
-      state.jobReason = reason
+      state = CallState(server: server, callID: callID ?? job, direction: .outbound, created: now)
       state.disposition = "failed"
       state.endedBy = "network"
       state.ended = now
-      out.append(CallEvent(change: .ended, device: nil, at: now, call: state))
+    } else {
+      return
     }
+    // Told all the same, for whoever gave the order; no customer has part in it.
+    if !beginsCall { state.direction = .internal }
+    state.job = job
+    state.jobReason = reason
+    out.append(CallEvent(change: .ended, device: nil, at: now, call: state))
   }
 }

@@ -220,8 +220,8 @@ public struct CallBook: Sendable {
     case .recordingStarted(let leg, let reference): startRecording(leg, reference)
     case .recordingStopped(let leg): stopRecording(leg)
     case .recordingMuted(let leg, let muted): muteRecording(leg, muted)
-    case .jobEnded(let job, let callID, let succeeded, let reason):
-      endJob(job, callID: callID, succeeded: succeeded, reason: reason)
+    case .jobEnded(let job, let callID, let beginsCall, let succeeded, let reason):
+      endJob(job, callID: callID, beginsCall: beginsCall, succeeded: succeeded, reason: reason)
     case .snapshotBegan: beginListing()
     case .snapshotEnded: endListing()
     case .restarted: closeAll()

@@ -47,8 +47,9 @@ public enum SwitchEvent: Hashable, Sendable {
   case recordingStopped(LegID)
   case recordingMuted(LegID, Bool)
 
-  /// The result of an order to originate. `callID` is nil when the switch never made a leg for it.
-  case jobEnded(job: String, callID: String?, succeeded: Bool, reason: String?)
+  /// The result of an order to originate. `callID` is nil when the switch never made a leg for it. `beginsCall` is false
+  /// when it only rang somebody for a call that is there, a supervisor or a colleague for a conference.
+  case jobEnded(job: String, callID: String?, beginsCall: Bool = true, succeeded: Bool, reason: String?)
 
   /// The switch begins to list what exists; legs known before and not listed until the end are gone.
   case snapshotBegan
