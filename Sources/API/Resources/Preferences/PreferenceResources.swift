@@ -209,7 +209,7 @@ public struct PreferenceResources: Sendable {
     ) { call in
       guard let pageBase else {
         throw Problem(
-          .conflict,
+          .notFound,
           LocalizedText(zh: "未配置 preferences.page_base", en: "preferences.page_base is not configured"))
       }
       return try await database.look(call, purpose: "preferences") { connection in
