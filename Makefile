@@ -56,9 +56,10 @@ test-fax: test-deps ## fax over a real T.30 line on this machine; root, minutes
 	$(BUILD) --build-tests
 	SWIFT_TEST="$(SWIFT) test --scratch-path $(SCRATCH) --skip-build" adapters/fax/test-line.sh --slow
 
-test-api: deps ## webhooks over kill -9, large bodies, 10,000 connections, schemathesis; installs two PyPI packages
+test-api: deps ## every route against planted values; webhooks over kill -9, 10,000 connections, schemathesis (PyPI)
 	$(BUILD) --product liaison
 	LIAISON=$(SCRATCH)/debug/liaison LIAISON_SCRATCH=$(SCRATCH) scripts/test-api-peers $(PARTS)
+	LIAISON=$(SCRATCH)/debug/liaison scripts/test-api-walk
 
 deps: ## the Debian packages of packages.list that running needs
 	@scripts/install-packages

@@ -65,7 +65,11 @@ struct APIBench: AsyncParsableCommand {
     guard let port = await iterator.next() else { return }
     try load("agent by id, no customer in it", port, "/v1/agents/1001", nil, token)
     try load("customer by number, each on record", port, "/v1/customers/B", customers, token)
-    try load("timeline of \(contacts) contacts, 100 a page", port, "/v1/customers/B0/timeline", nil, token)
+    for askers in [1, 4, connections] {
+      try load(
+        "timeline of \(contacts) contacts, 100 a page, \(askers) askers", port, "/v1/customers/B0/timeline", nil, token,
+        askers)
+    }
     await second.triggerGracefulShutdown()
     try await ourRun
     let rows = try await database.read { try $0.one("SELECT count(*) AS n FROM audit WHERE act = 'read'").int("n") }
@@ -119,7 +123,9 @@ struct APIBench: AsyncParsableCommand {
   }
 
   /// `count`: a number below it is put after the path, another for each request.
-  private func load(_ name: String, _ port: Int, _ path: String, _ count: Int?, _ token: AccessToken) throws {
+  private func load(
+    _ name: String, _ port: Int, _ path: String, _ count: Int?, _ token: AccessToken, _ askers: Int? = nil
+  ) throws {
     let script = FileManager.default.temporaryDirectory.appending(path: "liaison-bench-\(UUID().uuidString).lua").path
     let target = count.map { "\"\(path)\" .. math.random(0, \($0 - 1))" } ?? "\"\(path)\""
     try """
@@ -132,11 +138,11 @@ struct APIBench: AsyncParsableCommand {
     """.write(toFile: script, atomically: true, encoding: .utf8)
     let output = try execute(
       "/usr/bin/wrk",
-      ["-t1", "-c\(connections)", "-d\(seconds)s", "-s", script, "https://127.0.0.1:\(port)/"])
+      ["-t1", "-c\(askers ?? connections)", "-d\(seconds)s", "-s", script, "https://127.0.0.1:\(port)/"])
     let words = output.split(separator: "\n").last?.split(separator: " ").map(String.init) ?? []
     guard words.count == 4 else { throw ValidationError("wrk said: \(output)") }
     print(
-      "  \(column(name, 44))\(column(words[0] + "/s", 10))p50 \(words[1]) ms, p99 \(words[2]) ms, \(words[3]) failed")
+      "  \(column(name, 52))\(column(words[0] + "/s", 10))p50 \(words[1]) ms, p99 \(words[2]) ms, \(words[3]) failed")
   }
 }
 

@@ -29,31 +29,45 @@ public struct Identifier<Kind: IdentifierKind>: Hashable, Comparable, Sendable, 
 
   /// Nil unless `text` is this kind's prefix, an underscore, and 26 characters of TypeID's base 32.
   public init?(_ text: String) {
-    let bytes = Array(text.utf8)
-    let prefix = Array(Kind.prefix.utf8)
+    var text = text
+    guard let parsed = text.withUTF8({ Self.parse($0) }) else { return nil }
+    (high, low) = parsed
+  }
+
+  private static func parse(_ bytes: UnsafeBufferPointer<UInt8>) -> (UInt64, UInt64)? {
+    let prefix = Kind.prefix.utf8
     guard bytes.count == prefix.count + 27, bytes.starts(with: prefix), bytes[prefix.count] == 0x5f else { return nil }
     var high: UInt64 = 0
     var low: UInt64 = 0
-    for (position, byte) in bytes[(prefix.count + 1)...].enumerated() {
-      guard let digit = alphabet.firstIndex(of: byte) else { return nil }
-      if position == 0, digit > 7 { return nil }
+    let start = prefix.count + 1
+    for position in start..<bytes.count {
+      let digit = digitValues[Int(bytes[position])]
+      guard digit < (position == start ? 8 : 32) else { return nil }
       high = high << 5 | low >> 59
       low = low << 5 | UInt64(digit)
     }
-    self.high = high
-    self.low = low
+    return (high, low)
   }
 
   public var description: String {
-    var out = [UInt8](repeating: 0, count: 26)
-    var high = high
-    var low = low
-    for position in stride(from: 25, through: 0, by: -1) {
-      out[position] = alphabet[Int(low & 31)]
-      low = low >> 5 | high << 59
-      high >>= 5
+    let prefix = Kind.prefix.utf8
+    let count = prefix.count + 27
+    return String(unsafeUninitializedCapacity: count) { buffer in
+      var index = 0
+      for byte in prefix {
+        buffer[index] = byte
+        index += 1
+      }
+      buffer[index] = 0x5f
+      var high = high
+      var low = low
+      for position in stride(from: count - 1, to: index, by: -1) {
+        buffer[position] = alphabet[Int(low & 31)]
+        low = low >> 5 | high << 59
+        high >>= 5
+      }
+      return count
     }
-    return Kind.prefix + "_" + String(decoding: out, as: UTF8.self)
   }
 
   public static func < (a: Self, b: Self) -> Bool { (a.high, a.low) < (b.high, b.low) }
@@ -74,6 +88,10 @@ public struct Identifier<Kind: IdentifierKind>: Hashable, Comparable, Sendable, 
 
 /// Crockford's base 32 in lower case, the digits of a TypeID.
 private let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+/// By byte; 255 for what is no digit.
+private let digitValues: [UInt8] = (0..<256).map { byte in
+  alphabet.firstIndex(of: UInt8(byte)).map { UInt8($0) } ?? 255
+}
 
 public enum ArrivalKind: IdentifierKind { public static let prefix = "arrival" }
 /// Names one kept arrival; what a wire is told about is this.

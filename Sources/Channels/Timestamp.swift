@@ -47,23 +47,41 @@ extension Timestamp {
     let days = seconds.flooredDivision(by: 86_400)
     let secondOfDay = seconds - days * 86_400
     let (year, month, day) = civil(fromDays: days)
-    var out = ""
-    out.reserveCapacity(24)
-    out.append(padded: Int64(year), 4)
-    out.append("-")
-    out.append(padded: Int64(month), 2)
-    out.append("-")
-    out.append(padded: Int64(day), 2)
-    out.append("T")
-    out.append(padded: secondOfDay / 3_600, 2)
-    out.append(":")
-    out.append(padded: secondOfDay / 60 % 60, 2)
-    out.append(":")
-    out.append(padded: secondOfDay % 60, 2)
-    out.append(".")
-    out.append(padded: milliseconds - seconds * 1_000, 3)
-    out.append("Z")
-    return out
+    guard (0...9_999).contains(year) else {
+      return "\(year)-\(month)-\(day)T\(secondOfDay / 3_600):\(secondOfDay / 60 % 60):\(secondOfDay % 60)Z"
+    }
+    let second = Int(secondOfDay)
+    let fraction = Int(milliseconds - seconds * 1_000)
+    return String(unsafeUninitializedCapacity: 24) { buffer in
+      var index = 0
+      func put(_ byte: UInt8) {
+        buffer[index] = byte
+        index += 1
+      }
+      func put(_ value: Int, _ width: Int) {
+        var divisor = 1
+        for _ in 1..<width { divisor *= 10 }
+        while divisor > 0 {
+          put(UInt8(truncatingIfNeeded: value / divisor % 10) + 0x30)
+          divisor /= 10
+        }
+      }
+      put(year, 4)
+      put(0x2d)
+      put(month, 2)
+      put(0x2d)
+      put(day, 2)
+      put(0x54)
+      put(second / 3_600, 2)
+      put(0x3a)
+      put(second / 60 % 60, 2)
+      put(0x3a)
+      put(second % 60, 2)
+      put(0x2e)
+      put(fraction, 3)
+      put(0x5a)
+      return index
+    }
   }
 
   /// Reads an RFC 3339 date-time with `Z` or a numeric offset and up to nine fractional digits (those past the
@@ -159,14 +177,6 @@ private struct Scanner {
     guard count > 0 else { return nil }
     for _ in 0..<max(0, 6 - count) { value *= 10 }
     return value
-  }
-}
-
-extension String {
-  fileprivate mutating func append(padded value: Int64, _ width: Int) {
-    let digits = String(value)
-    for _ in 0..<max(0, width - digits.utf8.count) { append("0") }
-    append(digits)
   }
 }
 

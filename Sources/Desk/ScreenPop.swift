@@ -104,6 +104,20 @@ extension Connection {
     try wholeScreenPop(of: contact, in: request, call: nil).fitting().pop
   }
 
+  /// What those may see who are shown a pop: it is one for all agents of a queue, so it holds what the queue's department
+  /// sees and not what each of them may see besides. Nil where the queue, or else the agent, is the whole bank's.
+  private func popScope(of contact: Contact) throws -> DepartmentScope? {
+    let department =
+      if let queue = contact.queue {
+        try self.department(ofQueue: queue) ?? nil
+      } else {
+        try contact.agent.flatMap { try agent($0)?.department }
+      }
+    return try department.map {
+      DepartmentScope(departments: try departments(under: $0), queues: Set([contact.queue].compactMap(\.self)))
+    }
+  }
+
   func wholeScreenPop(of contact: Contact, in request: ServiceRequest?, call: CallState?) throws -> ScreenPop {
     let decision = try identityDecision(contact.identity.decision)
     let customer = try contact.customerNo.flatMap { try customerRecord($0) }
@@ -114,8 +128,20 @@ extension Connection {
         customerNo: known.customerNo, name: known.name, level: known.level, score: candidate.score,
         reason: candidate.reason)
     }
-    let openRequests = try contact.customerNo.map { try liveRequests(of: $0, limit: 10) } ?? []
-    let lastContacts = try contact.customerNo.map { try self.lastContacts(of: $0, limit: 6) } ?? []
+    let scope = try popScope(of: contact)
+    var openRequests: [ServiceRequest] = []
+    var lastContacts: [Contact] = []
+    if let customer = contact.customerNo {
+      var requests = RequestFilter()
+      requests.customerNo = customer
+      requests.statuses = ServiceRequest.Status.allCases.filter(\.isLive)
+      requests.scope = scope
+      openRequests = try serviceRequests(matching: requests, after: nil, limit: 10)
+      var contacts = ContactFilter()
+      contacts.customerNo = customer
+      contacts.scope = scope
+      lastContacts = try self.contacts(matching: contacts, after: nil, limit: 6)
+    }
     let attachments = try contact.arrival.map {
       try one("SELECT count(*) AS n FROM attachment WHERE arrival_id = $1", [.id($0)]).count("n")
     }

@@ -54,23 +54,31 @@ public struct AuditEntry: Sendable, Hashable {
   /// SHA-256 over the previous hash and the fields, each as its length in bytes, a colon and its UTF-8 bytes (`-` for
   /// nil), so that no two rows have the same text.
   func hash(after previous: String) -> String {
-    var text: [UInt8] = []
-    text.reserveCapacity(512)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(384 + (before?.utf8.count ?? 0) + (after?.utf8.count ?? 0))
     func add(_ field: String?) {
       if let field {
-        text.append(contentsOf: String(field.utf8.count).utf8)
-        text.append(0x3a)
-        text.append(contentsOf: field.utf8)
+        bytes.append(contentsOf: String(field.utf8.count).utf8)
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(contentsOf: field.utf8)
       } else {
-        text.append(0x2d)
+        bytes.append(UInt8(ascii: "-"))
       }
-      text.append(0x2c)
+      bytes.append(UInt8(ascii: ","))
     }
     add(previous)
     add(String(seq))
     add(String(at.microseconds))
-    for field in [actor, role, act, subject, customerNo?.description, purpose, reason, before, after] { add(field) }
-    return hex(SHA256.hash(data: text))
+    add(actor)
+    add(role)
+    add(act)
+    add(subject)
+    add(customerNo?.description)
+    add(purpose)
+    add(reason)
+    add(before)
+    add(after)
+    return hex(SHA256.hash(data: bytes))
   }
 
   /// The text both databases can hold (`SQLValue`), so that what is hashed is what is read again.
@@ -92,25 +100,31 @@ public struct AuditEntry: Sendable, Hashable {
 extension WriteTransaction {
   /// Appends to the audit, in the transaction of what it accounts for.
   @discardableResult
-  public func audit(_ entry: AuditEntry) throws -> AuditEntry {
-    var entry = entry.storable
-    let last = try auditEnd ?? lastAudited()
-    entry.seq = last.seq + 1
-    entry.previousHash = last.hash
-    entry.hash = entry.hash(after: entry.previousHash)
-    try execute(
-      """
-      INSERT INTO audit(seq, at, actor, role, act, subject, customer_no, purpose, reason, before_body, after_body,
-        prev_hash, hash)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-      """,
-      [
-        .int(entry.seq), SQLValue(entry.at), .text(entry.actor), .text(entry.role), .text(entry.act),
-        .text(entry.subject), .id(entry.customerNo), SQLValue(entry.purpose), SQLValue(entry.reason),
-        SQLValue(entry.before), SQLValue(entry.after), .text(entry.previousHash), .text(entry.hash),
-      ])
-    auditEnd = (entry.seq, entry.hash)
-    return entry
+  public func audit(_ entry: AuditEntry) throws -> AuditEntry { try audit([entry])[0] }
+
+  /// Appends several at once: the end of the chain is looked up once, and the rows go in by the dozen.
+  @discardableResult
+  public func audit(_ entries: [AuditEntry]) throws -> [AuditEntry] {
+    guard !entries.isEmpty else { return [] }
+    var (seq, previous) = try auditEnd ?? lastAudited()
+    let chained = entries.map { entry in
+      var entry = entry.storable
+      seq += 1
+      entry.seq = seq
+      entry.previousHash = previous
+      entry.hash = entry.hash(after: previous)
+      previous = entry.hash
+      return entry
+    }
+    var rest = chained[...]
+    while !rest.isEmpty {
+      let some = rest.prefix(rest.count >= AuditInsertion.several.rows ? AuditInsertion.several.rows : 1)
+      try execute(
+        (some.count == 1 ? AuditInsertion.one : AuditInsertion.several).sql, some.flatMap(AuditInsertion.values))
+      rest = rest.dropFirst(some.count)
+    }
+    auditEnd = (seq, previous)
+    return chained
   }
 
   private func lastAudited() throws -> (seq: Int64, hash: String) {
@@ -118,6 +132,36 @@ extension WriteTransaction {
       return (0, AuditEntry.genesis)
     }
     return (try row.int("seq"), try row.text("hash"))
+  }
+}
+
+/// Rows of the audit as one statement.
+private struct AuditInsertion {
+  let rows: Int
+  let sql: String
+  static let one = AuditInsertion(rows: 1)
+  static let several = AuditInsertion(rows: 12)
+  private static let columns = [
+    "seq", "at", "actor", "role", "act", "subject", "customer_no", "purpose", "reason", "before_body", "after_body",
+    "prev_hash", "hash",
+  ]
+
+  private init(rows: Int) {
+    self.rows = rows
+    let width = Self.columns.count
+    let values = (0..<rows).map { row in
+      "(" + (1...width).map { "$\(row * width + $0)" }.joined(separator: ", ") + ")"
+    }
+    sql =
+      "INSERT INTO audit(\(Self.columns.joined(separator: ", "))) VALUES " + values.joined(separator: ", ")
+  }
+
+  static func values(_ entry: AuditEntry) -> [SQLValue] {
+    [
+      .int(entry.seq), SQLValue(entry.at), .text(entry.actor), .text(entry.role), .text(entry.act),
+      .text(entry.subject), .id(entry.customerNo), SQLValue(entry.purpose), SQLValue(entry.reason),
+      SQLValue(entry.before), SQLValue(entry.after), .text(entry.previousHash), .text(entry.hash),
+    ]
   }
 }
 

@@ -58,8 +58,7 @@ extension WriteTransaction {
       guard let (body, stableUntil) = classes[customer] else { continue }
       let id = try ids[body] ?? classID(of: body)
       ids[body] = id
-      let isNew = added[customer] != nil
-      if !isNew {
+      if added[customer] == nil {
         let changed = try execute(
           "UPDATE contact_profile SET class_id = $2, stable_until = $3 WHERE customer_no = $1",
           [.id(customer), .int(id), SQLValue(stableUntil)])
@@ -68,10 +67,8 @@ extension WriteTransaction {
       let seq =
         try last ?? one("SELECT coalesce(max(seq), 0) AS n FROM contact_profile").int("n")
       last = seq + 1
-      // Nobody was written to before he was known.
-      let touched =
-        try isNew
-        ? nil : one("SELECT max(at) AS at FROM cap_ledger WHERE customer_no = $1", [.id(customer)]).timeOrNil("at")
+      let touched = try one("SELECT max(at) AS at FROM cap_ledger WHERE customer_no = $1", [.id(customer)])
+        .timeOrNil("at")
       try execute(
         """
         INSERT INTO contact_profile(seq, customer_no, class_id, stable_until, touched_at) VALUES ($1, $2, $3, $4, $5)

@@ -61,6 +61,7 @@ public final class Database: Sendable {
   private let readers: Readers
   private let bulkReaders: Readers
   private let feed: CommitFeed
+  private let looks: ReadJournal
   private let lock: StoreLock?
 
   /// Opens, checks durability settings and brings the schema up to date. Blocks; call it before serving.
@@ -129,6 +130,7 @@ public final class Database: Sendable {
         liveQueue: options.liveQueueLimit, bulkQueue: options.bulkQueueLimit,
         statementTimeout: options.statementTimeout, atCommit: options.atCommit),
       feed: feed)
+    looks = ReadJournal(writer, lane: .live, batch: 256)
     readers = Readers(
       reading, lane: .live,
       limits: Readers.Limits(queue: options.readQueueLimit, statementTimeout: options.statementTimeout))
@@ -163,6 +165,39 @@ public final class Database: Sendable {
     case .bulk: try await bulkReaders.read(body)
     }
   }
+
+  /// Reads, puts on record what `body` says, and answers when that is durable: at once if there is nothing to record.
+  ///
+  /// From the reader's thread it goes straight to the writer's, and many looks share one transaction (`ReadJournal`).
+  public func readOnRecord<T: Sendable>(
+    _ body: @escaping @Sendable (any Connection) throws -> (T, [AuditEntry])
+  ) async throws -> T {
+    let flags = JobFlags()
+    defer { flags.seeFinish() }
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        readers.read(flags, body) { [looks] outcome in
+          switch outcome {
+          case .success((let value, let entries)):
+            looks.append(entries) { error in
+              flags.finish()
+              continuation.resume(with: error.map { .failure($0) } ?? .success(value))
+            }
+          case .failure(let error): continuation.resume(throwing: error)
+          }
+        }
+      }
+    } onCancel: {
+      flags.cancel()
+    }
+  }
+
+  /// Puts looks on record; returns when that is durable. Not cancelled with its task: what was shown was shown.
+  public func record(_ entries: [AuditEntry]) async throws { try await looks.record(entries) }
+
+  /// A record of its own for looks that may wait: in the bulk lane, in batches so small that no screen pop waits for
+  /// them.
+  public func bulkJournal() -> ReadJournal { ReadJournal(writer, lane: .bulk, batch: 50) }
 
   /// Calls `call` on the writer thread with what each commit announced, before its writers resume. It must be quick
   /// and must not wait for the store.

@@ -51,6 +51,8 @@ struct DepartmentHomes {
   static let customer = DepartmentHomes(department: "customer.department")
   static let event = DepartmentHomes(
     queue: "event.queue", agent: "event.agent_id", customer: "event.customer_no", request: "event.request_id")
+  static let proactiveJob = DepartmentHomes(
+    customer: "proactive_job.customer_no", request: "proactive_job.request_id")
   static let audit = DepartmentHomes(customer: "audit.customer_no")
   static let groupMember = DepartmentHomes(customer: "member.customer_no")
 

@@ -9,6 +9,8 @@ public struct JobFilter: Sendable, Hashable {
   public var campaign: CampaignID?
   public var request: ServiceRequestID?
   public var reference: String?
+  /// Nil: the whole bank.
+  public var scope: DepartmentScope?
   public init() {}
 }
 
@@ -34,6 +36,7 @@ extension Connection {
     conditions.add("request_id =", .some(filter.request))
     conditions.add("reference =", .some(filter.reference))
     conditions.add("job_id <", .some(last))
+    conditions.add(filter.scope, .proactiveJob)
     let bound = conditions.placeholder(SQLValue(limit))
     return try query(
       "SELECT * FROM proactive_job \(conditions.sql) ORDER BY job_id DESC LIMIT \(bound)", conditions.parameters

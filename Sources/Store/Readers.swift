@@ -47,11 +47,19 @@ final class Readers: Sendable {
     defer { flags.seeFinish() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        enqueue(PendingRead(body: body, continuation: continuation, flags: flags))
+        read(flags, body) { continuation.resume(with: $0) }
       }
     } onCancel: {
       flags.cancel()
     }
+  }
+
+  /// `then` is called with what came of it, on the thread that read.
+  func read<T: Sendable>(
+    _ flags: JobFlags, _ body: @escaping @Sendable (any Connection) throws -> T,
+    then: @escaping @Sendable (Result<T, any Error>) -> Void
+  ) {
+    enqueue(PendingRead(body: body, then: then, flags: flags))
   }
 
   private func enqueue(_ job: any ReadJob) {
@@ -148,23 +156,23 @@ final class Readers: Sendable {
 
 private protocol ReadJob: AnyObject, Sendable {
   var isCancelled: Bool { get }
-  /// Runs the body and resumes the task; false if the body failed.
+  /// Runs the body and tells what came of it; false if the body failed.
   func run(_ connection: any Connection) -> Bool
   func fail(_ error: any Error)
 }
 
 private final class PendingRead<T: Sendable>: ReadJob {
   private let body: @Sendable (any Connection) throws -> T
-  private let continuation: CheckedContinuation<T, any Error>
+  private let then: @Sendable (Result<T, any Error>) -> Void
   private let flags: JobFlags
   var isCancelled: Bool { flags.isCancelled }
 
   init(
-    body: @escaping @Sendable (any Connection) throws -> T, continuation: CheckedContinuation<T, any Error>,
-    flags: JobFlags
+    body: @escaping @Sendable (any Connection) throws -> T,
+    then: @escaping @Sendable (Result<T, any Error>) -> Void, flags: JobFlags
   ) {
     self.body = body
-    self.continuation = continuation
+    self.then = then
     self.flags = flags
   }
 
@@ -173,16 +181,16 @@ private final class PendingRead<T: Sendable>: ReadJob {
       if isCancelled { throw CancellationError() }
       let answer = try body(connection)
       flags.finish()
-      continuation.resume(returning: answer)
+      then(.success(answer))
       return true
     } catch {
       flags.finish()
-      continuation.resume(throwing: error)
+      then(.failure(error))
       return false
     }
   }
   func fail(_ error: any Error) {
     flags.finish()
-    continuation.resume(throwing: error)
+    then(.failure(error))
   }
 }

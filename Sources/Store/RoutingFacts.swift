@@ -304,16 +304,6 @@ extension Connection {
       [.id(customer), SQLValue(limit)]
     ).map(Contact.init(row:))
   }
-
-  /// The live requests of a customer, newest first.
-  public func liveRequests(of customer: CustomerNumber, limit: Int) throws -> [ServiceRequest] {
-    try query(
-      """
-      SELECT * FROM service_request WHERE customer_no = $1 AND status IN ('open', 'in_progress', 'waiting_customer')
-      ORDER BY started_at DESC LIMIT $2
-      """, [.id(customer), SQLValue(limit)]
-    ).map(ServiceRequest.init(row:))
-  }
 }
 
 extension Contact {

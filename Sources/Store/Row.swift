@@ -122,11 +122,39 @@ public struct Row: Sendable {
 /// The names of a statement's columns, shared by its rows.
 final class ColumnNames: Sendable {
   let list: [String]
-  private let indices: [String: Int]
+  /// Open addressing over a hash that costs a few bytes' reading: a row of a long list is asked for forty names.
+  private let slots: [Int16]
+
   init(_ list: [String]) {
     self.list = list
-    // Of two columns of one name the first counts.
-    indices = Dictionary(list.enumerated().map { ($1, $0) }) { first, _ in first }
+    var size = 16
+    while size < list.count * 4 { size *= 2 }
+    var slots = [Int16](repeating: -1, count: size)
+    for (index, name) in list.enumerated() {
+      var slot = Self.hash(name) & (size - 1)
+      // Of two columns of one name the first counts: it comes first here.
+      while slots[slot] >= 0 { slot = (slot + 1) & (size - 1) }
+      slots[slot] = Int16(index)
+    }
+    self.slots = slots
   }
-  func index(of name: String) -> Int? { indices[name] }
+
+  func index(of name: String) -> Int? {
+    var slot = Self.hash(name) & (slots.count - 1)
+    while slots[slot] >= 0 {
+      let index = Int(slots[slot])
+      if list[index] == name { return index }
+      slot = (slot + 1) & (slots.count - 1)
+    }
+    return nil
+  }
+
+  /// Names of columns differ in length, at both ends or in the middle.
+  private static func hash(_ name: String) -> Int {
+    name.utf8.withContiguousStorageIfAvailable { bytes in
+      guard bytes.count > 0 else { return 0 }
+      let first = Int(bytes[0]) &* 31 &+ Int(bytes[bytes.count / 2])
+      return (first &* 31 &+ Int(bytes[bytes.count - 1])) &* 31 &+ Int(bytes[bytes.count / 4]) &+ bytes.count
+    } ?? 0
+  }
 }

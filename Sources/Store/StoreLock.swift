@@ -38,7 +38,11 @@ final class StoreLock: Sendable {
   /// Idempotent.
   func release() {
     descriptor.withLock { descriptor in
-      if let open = descriptor { close(open) }
+      if let open = descriptor {
+        // A child process between its fork and its exec still has the descriptor, and with it the lock.
+        flock(open, LOCK_UN)
+        close(open)
+      }
       descriptor = nil
     }
   }

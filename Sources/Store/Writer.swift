@@ -54,11 +54,19 @@ final class Writer: Sendable {
     defer { flags.seeFinish() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        enqueue(PendingWrite(body: body, continuation: continuation, flags: flags), lane)
+        write(lane, flags, body) { continuation.resume(with: $0) }
       }
     } onCancel: {
       flags.cancel()
     }
+  }
+
+  /// `then` is called with what came of it, on the writer thread, after the commit. It must be quick.
+  func write<T: Sendable>(
+    _ lane: Lane, _ flags: JobFlags, _ body: @escaping @Sendable (WriteTransaction) throws -> T,
+    then: @escaping @Sendable (Result<T, any Error>) -> Void
+  ) {
+    enqueue(PendingWrite(body: body, then: then, flags: flags), lane)
   }
 
   private func enqueue(_ job: any WriteJob, _ lane: Lane) {
@@ -268,24 +276,24 @@ private protocol WriteJob: AnyObject, Sendable {
   /// Runs the body and keeps its result or its error; throws the error too.
   func run(_ transaction: WriteTransaction) throws
   func keep(_ error: any Error)
-  /// Resumes the task with what was kept.
+  /// Tells what was kept.
   func finish()
   func fail(_ error: any Error)
 }
 
 private final class PendingWrite<T: Sendable>: WriteJob, @unchecked Sendable {
-  // Invariant: after it is queued, `outcome` is touched by the writer thread only, which resumes it exactly once.
+  // Invariant: after it is queued, `outcome` is touched by the writer thread only, which calls `then` exactly once.
   private let body: @Sendable (WriteTransaction) throws -> T
-  private let continuation: CheckedContinuation<T, any Error>
+  private let then: @Sendable (Result<T, any Error>) -> Void
   private let flags: JobFlags
   private var outcome: Result<T, any Error>?
 
   init(
-    body: @escaping @Sendable (WriteTransaction) throws -> T, continuation: CheckedContinuation<T, any Error>,
-    flags: JobFlags
+    body: @escaping @Sendable (WriteTransaction) throws -> T,
+    then: @escaping @Sendable (Result<T, any Error>) -> Void, flags: JobFlags
   ) {
     self.body = body
-    self.continuation = continuation
+    self.then = then
     self.flags = flags
   }
 
@@ -304,11 +312,11 @@ private final class PendingWrite<T: Sendable>: WriteJob, @unchecked Sendable {
   func keep(_ error: any Error) { outcome = .failure(error) }
   func finish() {
     flags.finish()
-    continuation.resume(with: outcome ?? .failure(DatabaseError(.other, "a write was not run")))
+    then(outcome ?? .failure(DatabaseError(.other, "a write was not run")))
   }
   func fail(_ error: any Error) {
     flags.finish()
-    continuation.resume(throwing: error)
+    then(.failure(error))
   }
 }
 

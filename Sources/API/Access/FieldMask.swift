@@ -2,8 +2,8 @@
 /// answers, streams, events, exports and logs.
 ///
 /// A member is judged by its name; an address (an object with `kind`, `canonical`, `raw`) by its kind; every other
-/// text is searched for what is hidden: card numbers by Luhn, numbers that are telephone or identity numbers by their
-/// form, mailboxes by theirs. Identifiers of ours, codes and instants are left alone.
+/// text is searched for what is hidden: card numbers by Luhn, numbers that are telephone, identity or account numbers by
+/// their form, mailboxes by theirs. Identifiers of ours, codes and instants are left alone.
 ///
 /// Hidden is said, not silent: what stays are the last four digits of a number, the first letter and the domain of a
 /// mailbox, nothing of an identity number.
@@ -25,50 +25,32 @@ public struct FieldMask: Hashable, Sendable {
   /// Nothing is hidden: for the store's own use, never for a principal.
   public static let none = FieldMask(hiding: [])
 
-  public func apply(to value: JSONValue) -> JSONValue {
-    hidden.isEmpty ? value : masked(value, as: .text)
+  /// A value as JSON, masked: what goes into every answer, stream, export and webhook.
+  public func written(_ value: JSONValue) -> [UInt8] {
+    var writer = MaskedWriter(self)
+    writer.write(value)
+    return writer.bytes
   }
 
   /// Free text, outside JSON: a line of a log.
   public func apply(to text: String) -> String { hidden.isEmpty ? text : maskedText(text) }
 
-  private enum Meaning { case text, exempt, field(Kind) }
+  enum Meaning { case text, exempt, field(Kind) }
 
-  private func masked(_ value: JSONValue, as meaning: Meaning) -> JSONValue {
-    switch value {
-    case .null, .bool: return value
-    case .integer, .number:
-      // A number typed as a number is no better hidden than as text.
-      guard case .field(let kind) = meaning, hidden.contains(kind) else { return value }
-      return .string("***")
-    case .string(let text):
-      switch meaning {
-      case .exempt: return value
-      case .text: return .string(maskedText(text))
-      case .field(let kind):
-        return .string(hidden.contains(kind) ? conceal(text, kind) : kind == .phone ? text : maskedText(text))
-      }
-    case .array(let elements): return .array(elements.map { masked($0, as: meaning) })
-    case .object(let object): return .object(masked(object, as: meaning))
+  /// A text as this mask lets it be seen.
+  func shown(_ text: String, as meaning: Meaning) -> String {
+    if hidden.isEmpty { return text }
+    switch meaning {
+    case .exempt: return text
+    case .text: return maskedText(text)
+    case .field(let kind):
+      return hidden.contains(kind) ? conceal(text, kind) : kind == .phone ? text : maskedText(text)
     }
   }
 
-  private func masked(_ object: JSONObject, as meaning: Meaning) -> JSONObject {
-    let address = Self.addressKind(object)
-    var object = object
-    for index in object.members.indices {
-      let name = object.members[index].name
-      var inner = Self.meaning(of: name)
-      if let address, name == "canonical" || name == "raw" || name == "value" || name == "display" { inner = address }
-      // What lies under a member that is hidden is hidden, whatever it is called (`phones: [{"text": …}]`).
-      if case .text = inner, case .field = meaning { inner = meaning }
-      object.members[index].value = masked(object.members[index].value, as: inner)
-    }
-    return object
-  }
-
-  private static func addressKind(_ object: JSONObject) -> Meaning? {
-    switch object["kind"]?.string {
+  /// Of an object's address members, by its `kind`; nil if it is no address.
+  static func addressMeaning(kind: String?) -> Meaning? {
+    switch kind {
     case "phone", "fax", "mobile", "landline": .field(.phone)
     case "email": .field(.email)
     case "account": .field(.account)
@@ -77,7 +59,11 @@ public struct FieldMask: Hashable, Sendable {
     }
   }
 
-  private static func meaning(of name: String) -> Meaning {
+  static func isAddressPart(_ name: String) -> Bool {
+    name == "canonical" || name == "raw" || name == "value" || name == "display"
+  }
+
+  static func meaning(of name: String) -> Meaning {
     switch name {
     case "phone", "phones", "mobile", "fax", "caller", "callee", "msisdn", "telephone", "caller_number": .field(.phone)
     case "email", "emails", "mailbox": .field(.email)
@@ -120,7 +106,7 @@ public struct FieldMask: Hashable, Sendable {
       }
       text = String(decoding: utf8, as: UTF8.self)
     }
-    guard hidden.contains(.email), text.contains("@") else { return text }
+    guard hidden.contains(.email), text.utf8.contains(UInt8(ascii: "@")) else { return text }
     return text.replacing(mailbox) { conceal(String($0.output), .email) }
   }
 }

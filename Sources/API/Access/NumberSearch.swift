@@ -1,9 +1,11 @@
-/// Finds the numbers in a text that identify somebody: payment cards, resident identity numbers, telephones.
+/// Finds the numbers in a text that identify somebody: payment cards, accounts, resident identity numbers,
+/// telephones.
 ///
 /// A candidate is a run of digits, also full-width ones, with single spaces, dots or hyphens between them, that no
 /// letter or further digit touches. It is a card if it has 13 to 19 digits and passes Luhn (ISO/IEC 7812-1 Annex B);
 /// an identity number if it has 17 digits and a check character (GB 11643-1999 §4.4); a telephone if it has the form
-/// of a mainland mobile number, or `+` and 8 to 15 digits. The beginning of a card at the very end of a text is taken
+/// of a mainland mobile number, or `+` and 8 to 15 digits; an account if it is none of these and has 16 to 19 digits in one
+/// piece or in fours. The beginning of a card at the very end of a text is taken
 /// for a card that was cut. Instants (RFC 3339) have the wrong lengths for all three.
 enum NumberSearch {
   struct Found: Hashable {
@@ -13,6 +15,8 @@ enum NumberSearch {
   }
 
   static func find(in text: String) -> [Found] {
+    var text = text
+    guard text.withUTF8(hasDigit) else { return [] }
     var found: [Found] = []
     let bytes = Array(text.utf8)
     var index = 0
@@ -33,7 +37,11 @@ enum NumberSearch {
         for last in (first..<min(groups.count, first + 8)).reversed() {
           let digits = groups[first...last].flatMap(\.digits)
           var end = groups[last].range.upperBound
-          guard let kind = kind(digits, from: groups[first].range.lowerBound, to: &end, in: bytes) else { continue }
+          // One number, or written by fours.
+          let isWhole = groups[first..<last].allSatisfy { $0.digits.count == 4 }
+          guard let kind = kind(digits, isWhole, from: groups[first].range.lowerBound, to: &end, in: bytes) else {
+            continue
+          }
           let start = groups[first].range.lowerBound
           let plus = start > 0 && bytes[start - 1] == UInt8(ascii: "+")
           found.append(Found(range: (plus ? start - 1 : start)..<end, kind: kind))
@@ -45,6 +53,18 @@ enum NumberSearch {
       index = endOfWord(from: groups[groups.count - 1].range.upperBound, in: bytes)
     }
     return found
+  }
+
+  /// Most texts have none. Without a way out of the loop, so that many bytes are looked at in one step.
+  private static func hasDigit(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    var ascii = false
+    for byte in bytes { ascii = ascii || byte &- 0x30 < 10 }
+    if ascii || bytes.count < 3 { return ascii }
+    var full = false
+    for index in 2..<bytes.count {
+      full = full || (bytes[index] &- 0x90 < 10 && bytes[index - 1] == 0xbc && bytes[index - 2] == 0xef)
+    }
+    return full
   }
 
   private struct Group {
@@ -72,7 +92,7 @@ enum NumberSearch {
   }
 
   private static func kind(
-    _ digits: [UInt8], from start: Int, to end: inout Int, in bytes: [UInt8]
+    _ digits: [UInt8], _ isWhole: Bool, from start: Int, to end: inout Int, in bytes: [UInt8]
   ) -> FieldMask.Kind? {
     guard digits.count <= 19 else { return nil }
     if digits.count == 17, end < bytes.count, bytes[end] | 0x20 == UInt8(ascii: "x"),
@@ -91,6 +111,8 @@ enum NumberSearch {
     if (13...19).contains(digits.count), isLuhn(digits) { return .card }
     // Where a text ends a card may have been cut off: a summary is the beginning of what was written.
     if end == bytes.count, (9...18).contains(digits.count), (3...6).contains(digits[0]) { return .card }
+    // The numbers of accounts have no common form but their length.
+    if isWhole, (16...19).contains(digits.count) { return .account }
     return nil
   }
 

@@ -52,8 +52,10 @@ public struct TraceContext: Hashable, Sendable {
 
 private let dash = UInt8(ascii: "-")
 
-/// From the system's generator, which is safe to ask from every thread.
-private func random() -> UInt64 { .random(in: 0 ... .max) }
+private func random() -> UInt64 {
+  var generator = NamingGenerator()
+  return generator.next()
+}
 
 private func hex(_ value: UInt64) -> String {
   let digits = String(value, radix: 16)

@@ -33,7 +33,7 @@ public struct SiteResponder: HTTPResponder {
   public func respond(to request: Request, context: SiteContext) async throws -> Response {
     let start = ContinuousClock.now
     let now = site.clock()
-    var exchange = Exchange(request, id: RequestID(at: now), now: now, remote: context.channel.remoteAddress?.ipAddress)
+    var exchange = Exchange(request, now: now, remote: context.channel.remoteAddress?.ipAddress)
     var response: Response
     do {
       response = try await answer(&exchange, request)
@@ -195,7 +195,10 @@ public struct SiteResponder: HTTPResponder {
       if status == 200 { status = 204 }
     case .json(let value):
       headers[.contentType] = "application/json"
-      body = ResponseBody(byteBuffer: ByteBuffer(bytes: mask.apply(to: value).encoded))
+      body = ResponseBody(byteBuffer: ByteBuffer(bytes: mask.written(value)))
+    case .written(let bytes):
+      headers[.contentType] = "application/json"
+      body = ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
     case .bytes(let bytes, let mediaType):
       headers[.contentType] = mediaType
       body = ResponseBody(byteBuffer: ByteBuffer(bytes: bytes))
@@ -296,8 +299,9 @@ private struct Exchange {
   var principal: Principal?
   var limitHeaders: [HeaderField] = []
 
-  init(_ request: Request, id: RequestID, now: Timestamp, remote: String?) {
-    self.id = id
+  init(_ request: Request, now: Timestamp, remote: String?) {
+    var generator = NamingGenerator()
+    id = RequestID(at: now, using: &generator)
     self.now = now
     self.remote = remote
     method = request.method.rawValue

@@ -44,10 +44,30 @@ public struct JSONWriter {
     bytes.append(contentsOf: number.description.utf8)
   }
 
+  // MARK: Piece by piece
+
+  /// `write(_:)` for whoever walks a value himself: the pieces in order, commas are put where they belong.
+  mutating func beginObject() { bytes.append(UInt8(ascii: "{")) }
+  /// `quoted`: the name as JSON, with its colon.
+  mutating func beginMember(_ quoted: [UInt8]) {
+    if bytes.last != UInt8(ascii: "{") { bytes.append(UInt8(ascii: ",")) }
+    bytes.append(contentsOf: quoted)
+  }
+  mutating func endObject() { bytes.append(UInt8(ascii: "}")) }
+  mutating func beginArray() { bytes.append(UInt8(ascii: "[")) }
+  mutating func beginElement() {
+    if bytes.last != UInt8(ascii: "[") { bytes.append(UInt8(ascii: ",")) }
+  }
+  mutating func endArray() { bytes.append(UInt8(ascii: "]")) }
+  mutating func write(text: String) { append(quoted: text) }
+  /// What is JSON already.
+  mutating func write(raw: [UInt8]) { bytes.append(contentsOf: raw) }
+
   private mutating func append(quoted text: String) {
     bytes.append(UInt8(ascii: "\""))
     var text = text
     text.withUTF8 { utf8 in
+      guard Self.needsEscape(utf8) else { return bytes.append(contentsOf: utf8) }
       var start = 0
       for (index, byte) in utf8.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5c {
         bytes.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start..<index]))
@@ -57,6 +77,13 @@ public struct JSONWriter {
       bytes.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start...]))
     }
     bytes.append(UInt8(ascii: "\""))
+  }
+
+  /// Without a way out of the loop, so that many bytes are looked at in one step.
+  private static func needsEscape(_ utf8: UnsafeBufferPointer<UInt8>) -> Bool {
+    var found = false
+    for byte in utf8 { found = found || byte < 0x20 || byte == 0x22 || byte == 0x5c }
+    return found
   }
 
   private mutating func escape(_ byte: UInt8) {

@@ -19,7 +19,7 @@ extension Database {
           guard known.digest == digest else { throw Problem(.idempotencyKeyReused) }
           let reply = try Reply(remembered: known)
           if case .json(let value) = reply.content {
-            for sight in [Sight]().completed(by: value, subject: call.operationID) {
+            for sight in [Sight]().completed(by: value.customers, subject: call.operationID) {
               try transaction.audit(AuditEntry(sight, by: actor, purpose: "replay", at: call.now))
             }
           }
@@ -42,31 +42,43 @@ extension Database {
 
   /// Reads customers, and answers only when it is on record who saw whom: those `body` names, and any other customer
   /// in the reply.
+  ///
+  /// The answer is written where it was read, through the caller's mask: one walk gives its bytes and whom it names.
   func look(
     _ call: Call, purpose: String, _ body: @escaping @Sendable (any Connection) throws -> (Reply, seen: [Sight])
   ) async throws -> Reply {
-    let (reply, seen) = try await look(.live, body)
-    var all = seen
-    if case .json(let value) = reply.content { all = seen.completed(by: value, subject: call.operationID) }
-    try await record(all, by: try Actor(call), purpose: purpose, at: call.now)
-    return reply
+    let actor = try Actor(call)
+    return try await translatingErrors {
+      try await self.readOnRecord { connection in
+        var (reply, seen) = try body(connection)
+        if case .json(let value) = reply.content {
+          var writer = MaskedWriter(call.mask)
+          writer.write(value)
+          reply.content = .written(writer.bytes)
+          seen = seen.completed(by: writer.customers, subject: call.operationID)
+        }
+        return (reply, seen.map { AuditEntry($0, by: actor, purpose: purpose, at: call.now) })
+      }
+    }
   }
 
   /// The same for what is no JSON.
   func look<T: Sendable>(
     _ call: Call, purpose: String, _ body: @escaping @Sendable (any Connection) throws -> (T, seen: [Sight])
   ) async throws -> T {
-    let (value, seen) = try await look(.live, body)
-    try await record(seen, by: try Actor(call), purpose: purpose, at: call.now)
-    return value
+    let actor = try Actor(call)
+    return try await translatingErrors {
+      try await self.readOnRecord { connection in
+        let (value, seen) = try body(connection)
+        return (value, seen.map { AuditEntry($0, by: actor, purpose: purpose, at: call.now) })
+      }
+    }
   }
 
   func record(_ seen: [Sight], by actor: Actor, purpose: String, at time: Timestamp) async throws {
     guard !seen.isEmpty else { return }
     try await translatingErrors {
-      try await self.write { transaction in
-        for sight in seen { try transaction.audit(AuditEntry(sight, by: actor, purpose: purpose, at: time)) }
-      }
+      try await self.record(seen.map { AuditEntry($0, by: actor, purpose: purpose, at: time) })
     }
   }
 }

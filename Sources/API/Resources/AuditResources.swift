@@ -58,7 +58,7 @@ extension OperatorResources {
       try await database.record([Sight(customer: nil, subject: "audit")], by: actor, purpose: "export", at: call.now)
       var out: [UInt8] = []
       for row in rows {
-        out += call.mask.apply(to: row.json).encoded
+        out += call.mask.written(row.json)
         out.append(0x0a)
       }
       return .bytes(out, mediaType: "application/jsonl")

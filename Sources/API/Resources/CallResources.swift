@@ -288,17 +288,15 @@ public struct CallResources: Sendable {
   // MARK: Parts
 
   private func liveCall(_ call: Call) throws -> LiveCall {
-    guard !commander.servers.isEmpty else { throw noTelephony }
     guard let live = commander.liveCall(call.text("call_id") ?? "", on: call.text("server") ?? "") else {
       throw Problem(.notFound)
     }
     return live
   }
 
+  /// Trying again would not help: 409 and not 503.
   private var noTelephony: Problem {
-    Problem(
-      .unavailable, LocalizedText(zh: "没有配置电话渠道", en: "no channel of this daemon has telephone calls"),
-      headers: [HeaderField("Retry-After", "60")])
+    Problem(.conflict, LocalizedText(zh: "没有配置电话渠道", en: "no channel of this daemon has telephone calls"))
   }
 
   private func dialable(_ call: Call, _ member: String) throws -> String {

@@ -95,8 +95,10 @@ public struct CustomerResources: Sendable {
       answers: [.json(CustomerRecord.schema, "The customer")]
     ) { call in
       try await database.look(call, purpose: call.text("purpose") ?? "customer") { connection in
-        let customer = try known(call, connection)
-        guard let record = try connection.customerRecord(customer.customerNo) else { throw Problem(.notFound) }
+        guard let record = try connection.customerRecord(call.path("customer_no")),
+          try Scope(call, connection).includes(record.customer)
+        else { throw Problem(.notFound) }
+        let customer = record.customer
         return (
           Reply.json(record.json, version: Int64(customer.version)), seen: sight(call, customer.customerNo)
         )

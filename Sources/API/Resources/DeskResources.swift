@@ -12,7 +12,7 @@ public struct DeskResources: Sendable {
 
   public init(database: Database, hub: StreamHub, now: @escaping @Sendable () -> Timestamp) {
     self.database = database
-    journal = ReadJournal(database)
+    journal = database.bulkJournal()
     self.hub = hub
     self.now = now
   }

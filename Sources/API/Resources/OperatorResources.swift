@@ -45,7 +45,7 @@ public struct OperatorResources: Sendable {
     version: String
   ) {
     self.database = database
-    journal = ReadJournal(database)
+    journal = database.bulkJournal()
     self.hub = hub
     self.bodies = bodies
     self.tokens = tokens

@@ -69,6 +69,27 @@ struct Scope {
   func includes(_ opportunity: Opportunity) throws -> Bool {
     try includes(agent: opportunity.owner, customer: opportunity.customerNo)
   }
+  func includes(_ job: ProactiveJob) throws -> Bool {
+    let queue = try job.request.flatMap { try connection.serviceRequest($0)?.queue }
+    let department = try queue.flatMap { try connection.department(ofQueue: $0) ?? nil }
+    return try includes(customer: job.customerNo, department: department)
+  }
+  /// What may be seen of a list that is read piece by piece, up to `limit` rows: so that a page is full though rows of
+  /// others lie between. `read` is given the last row read; at most 50 pieces.
+  func some<Row>(
+    _ limit: Int, read: (Row?) throws -> [Row], includes: (Row) throws -> Bool
+  ) throws -> [Row] {
+    guard limits != nil else { return try read(nil) }
+    var rows: [Row] = []
+    var last: Row?
+    for _ in 0..<50 {
+      let piece = try read(last)
+      rows += try piece.filter(includes)
+      guard rows.count < limit, piece.count == limit else { break }
+      last = piece.last
+    }
+    return Array(rows.prefix(limit))
+  }
   func includes(customer: CustomerNumber?) throws -> Bool { try includes(customer: customer, department: nil) }
 
   /// Subscriptions to the whole bank are seen by those who see the whole bank.

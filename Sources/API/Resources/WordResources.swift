@@ -9,7 +9,7 @@ extension RecordResources {
       words("listQueues", "queues", "Where requests wait") { try $0.queues() },
       words("listDepartments", "departments", "The bank's departments, a tree") { try $0.departments() },
       words("listCustomerTypes", "customer-types", "Types of customers, a tree") { try $0.customerTypes() },
-      categories, agents, agent, putDepartment,
+      categories, agents, agent, putDepartment, putQueue, putAgent,
     ]
   }
 

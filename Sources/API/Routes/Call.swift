@@ -70,6 +70,8 @@ public struct Reply: Sendable {
   public enum Content: Sendable {
     case none
     case json(JSONValue)
+    /// JSON that has passed the caller's mask.
+    case written([UInt8])
     /// Not masked: for what is no customer's (metrics, the description).
     case bytes([UInt8], mediaType: String)
     case events(EventFeed)

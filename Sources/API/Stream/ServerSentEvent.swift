@@ -7,12 +7,11 @@ enum ServerSentEvent {
   static let mediaType = "text/event-stream"
 
   static func bytes(of event: StreamEvent, mask: FieldMask) -> ByteBuffer {
-    var writer = JSONWriter(reserving: 1_024)
-    writer.write(mask.apply(to: event.data))
+    let data = mask.written(event.data)
     var buffer = ByteBuffer()
-    buffer.reserveCapacity(writer.bytes.count + 64)
+    buffer.reserveCapacity(data.count + 64)
     buffer.writeString("id: \(event.sequence)\nevent: \(event.type)\ndata: ")
-    buffer.writeBytes(writer.bytes)
+    buffer.writeBytes(data)
     buffer.writeStaticString("\n\n")
     return buffer
   }

@@ -52,8 +52,16 @@ struct WebhookMessage: Sendable, Hashable {
       .init(name: "datacontenttype", value: "application/json"),
     ])
     cloud["traceparent"] = event.trace.map(JSONValue.string)
-    cloud["data"] = mask.apply(to: event.json)
-    let body = JSONValue.object(cloud).encoded
+    var writer = JSONWriter(reserving: 2_048)
+    writer.beginObject()
+    for member in cloud.members {
+      writer.beginMember(JSONValue.string(member.name).encoded + [UInt8(ascii: ":")])
+      writer.write(member.value)
+    }
+    writer.beginMember(Array(#""data":"#.utf8))
+    writer.write(raw: mask.written(event.json))
+    writer.endObject()
+    let body = writer.bytes
     let timestamp = now.seconds
     let signatures = secrets.map { $0.signature(id: id, timestamp: timestamp, body: body) }
     self.id = id

@@ -112,6 +112,7 @@ final class LinkWorker: Sendable {
   }
 
   private func claim() async throws -> Claimed {
+    guard !link.isHeld() else { return Claimed(rest: house.options.idle) }
     let room = room()
     guard room.count > 0 else { return Claimed(rest: room.wait) }
     let (link, house) = (link, house)

@@ -17,6 +17,9 @@ public struct OutboundLink: Sendable {
   public var isDialled = false
   /// How many chargeable parts a content would be sent as, for previews; nil where the channel has no parts.
   public var parts: (@Sendable (Dispatch.Content) -> Int?)?
+  /// Asked before each look for work: true while an operator has paused the channel. What is in hand is settled, and
+  /// doubts are asked about, all the same.
+  public var isHeld: @Sendable () -> Bool = { false }
 
   public init(
     channel: OutboundChannel, adapter: any ChannelAdapter, from: Address? = nil, window: Int = 10,

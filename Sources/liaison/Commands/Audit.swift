@@ -187,7 +187,7 @@ struct Audit: AsyncParsableCommand {
               }
             }.map { entry in
               let value = try JSONReader.read(Array(JSONTree(entry: entry).text.utf8))
-              return String(decoding: (mask?.apply(to: value) ?? value).encoded, as: UTF8.self)
+              return String(decoding: mask?.written(value) ?? value.encoded, as: UTF8.self)
             }
           } else {
             let bytes = try await place.daemon.client().bytes(

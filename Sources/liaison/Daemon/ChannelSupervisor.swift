@@ -58,9 +58,12 @@ final class ChannelSupervisor: Service, CustomStringConvertible {
       let health = await adapter.health
       guard let since = state.value.withLock({ $0.pausedAt }) else { return health }
       return Health(
-        state: .degraded, since: since, text: "paused: takes nothing new", lastArrivalAt: health.lastArrivalAt)
+        state: .degraded, since: since, text: "paused: takes nothing new and sends nothing",
+        lastArrivalAt: health.lastArrivalAt)
     }
   }
+
+  var isPaused: Bool { state.value.withLock { $0.pausedAt != nil } }
 
   /// Lets the channel take nothing new, or work again: what arrives while it is paused is answered busy, and stays with
   /// the peer.

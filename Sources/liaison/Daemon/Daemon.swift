@@ -79,10 +79,6 @@ struct Daemon {
     for channel in configuration.channels {
       channels.append(try await channel.wiring.wire(channel.name, with: house))
     }
-    let dispatcher = makeDispatcher(channels.flatMap(\.outbound), house, crash)
-    let diallers = channels.compactMap(\.dialLine).map {
-      Dialler(database: database, dispatcher: dispatcher, line: $0, clock: now, logger: logger)
-    }
     let commander = CallCommander(
       database: database, switches: channels.compactMap(\.callControl), now: now, logger: logger)
     let wrapUps = WrapUpKeeper(
@@ -100,7 +96,18 @@ struct Daemon {
       return acceptance
     }
     let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
-
+    // A paused channel is given nothing to send.
+    let links = channels.flatMap(\.outbound).map { link in
+      var link = link
+      if let supervisor = supervisors.first(where: { $0.adapter.channel == link.adapter.channel }) {
+        link.isHeld = { supervisor.isPaused }
+      }
+      return link
+    }
+    let dispatcher = makeDispatcher(links, house, crash)
+    let diallers = channels.compactMap(\.dialLine).map {
+      Dialler(database: database, dispatcher: dispatcher, line: $0, clock: now, logger: logger)
+    }
     let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
 
     // What was paused stays so over a restart.

@@ -51,7 +51,9 @@ public struct OutboundResources: Sendable {
     ) { call in
       let id: ProactiveJobID = try call.path("id")
       return try await database.look(call, purpose: "proactive_job") { connection in
-        guard let job = try connection.proactiveJob(id) else { throw Problem(.notFound) }
+        guard let job = try connection.proactiveJob(id), try Scope(call, connection).includes(job) else {
+          throw Problem(.notFound)
+        }
         let reply = Reply.json(try job.withHistory(connection), version: Int64(job.version))
         return (reply, seen: sights([(job.customerNo, id.description)]))
       }
@@ -84,6 +86,8 @@ public struct OutboundResources: Sendable {
       filter.reference = call.text("reference")
       let wanted = filter
       return try await database.look(call, purpose: "list") { connection in
+        var wanted = wanted
+        wanted.scope = try Scope(call, connection).limits
         let jobs = try connection.proactiveJobs(matching: wanted, after: last, limit: page.limit)
         let reply = page.reply(jobs, keys: { [.text($0.id)] }, json: \.json)
         return (reply, seen: sights(jobs.prefix(page.size).map { ($0.customerNo, $0.id.description) }))
@@ -101,7 +105,9 @@ public struct OutboundResources: Sendable {
     ) { call in
       let id: ProactiveJobID = try call.path("id")
       return try await database.act(call) { transaction, actor in
-        guard let before = try transaction.proactiveJob(id) else { throw Problem(.notFound) }
+        guard let before = try transaction.proactiveJob(id), try Scope(call, transaction).includes(before) else {
+          throw Problem(.notFound)
+        }
         if before.state != .cancelled {
           guard try transaction.withdraw(id, actor: actor, at: call.now) else {
             throw Problem(
@@ -132,7 +138,12 @@ public struct OutboundResources: Sendable {
       let page = try Page(call, cursors)
       let last: AttemptID? = try page.last()
       return try await database.look(call, purpose: "list") { connection in
-        let doubts = try connection.attemptsInDoubt(after: last, limit: page.limit)
+        let scope = try Scope(call, connection)
+        let doubts = try scope.some(page.limit) { row in
+          try connection.attemptsInDoubt(after: row?.id ?? last, limit: page.limit)
+        } includes: {
+          try scope.includes(customer: $0.customerNo)
+        }
         let reply = try page.reply(doubts, keys: { [.text($0.id)] }, json: { try $0.json(connection) })
         return (reply, seen: sights(doubts.prefix(page.size).map { ($0.customerNo, $0.id.description) }))
       }
@@ -156,7 +167,9 @@ public struct OutboundResources: Sendable {
       guard let word = call.body["outcome"]?.string.flatMap(PersonsWord.init) else { throw Problem(.invalidInput) }
       let profile = profile()
       return try await database.act(call) { transaction, actor in
-        let before = try transaction.attempt(id)?.json(transaction)
+        let doubt = try transaction.attempt(id)
+        guard try Scope(call, transaction).includes(customer: doubt?.customerNo) else { throw Problem(.notFound) }
+        let before = try doubt?.json(transaction)
         switch try transaction.settle(id, as: word, by: actor.label, under: profile, at: call.now) {
         case .notFound: throw Problem(.notFound)
         case .notInDoubt(let state):

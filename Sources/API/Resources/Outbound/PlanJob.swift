@@ -53,6 +53,7 @@ extension OutboundResources {
       let wish = try JobWish(call, under: profile(), templates())
       return try await database.act(call) { transaction, actor in
         let job = try wish.job(transaction, actor, key: call.idempotency?.key ?? "", at: call.now)
+        try Scope(call, transaction).require(job.customerNo, at: "#/customer_no")
         let (kept, isNew) = try transaction.plan(job, actor: actor, at: call.now)
         guard isNew else {
           guard kept.isSameMatter(as: job) else {
