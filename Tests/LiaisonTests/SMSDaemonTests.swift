@@ -153,15 +153,18 @@ struct SMSDaemonTests {
     try await untilBound(smsc)
 
     // An SMSC that names our reference in its receipts: 30 of them come.
-    for submitted in smsc.submitted.prefix(30) {
-      let text =
-        "id:\(submitted.id) sub:001 dlvrd:001 submit date:2611241200 done date:2611241201 stat:DELIVRD err:000 text:"
-      let reference = try #require(submitted.parameters[.userMessageReference])
-      let receipt = SMPPMessage(
-        source: submitted.message.destination, destination: submitted.message.source, esmClass: 0x04,
-        octets: Array(text.utf8))
-      #expect(await smsc.deliver(receipt, parameters: [reference]) == .ok)
+    let submitted = smsc.submitted
+    func report(_ range: Range<Int>) async throws {
+      for one in submitted[range] {
+        let text =
+          "id:\(one.id) sub:001 dlvrd:001 submit date:2611241200 done date:2611241201 stat:DELIVRD err:000 text:"
+        let reference = try #require(one.parameters[.userMessageReference])
+        let receipt = SMPPMessage(
+          source: one.message.destination, destination: one.message.source, esmClass: 0x04, octets: Array(text.utf8))
+        #expect(await smsc.deliver(receipt, parameters: [reference]) == .ok)
+      }
     }
+    try await report(0..<30)
     _ = try await wait(.seconds(20), "the receipts") { try await attempts(bank, "delivered") == 30 ? true : nil }
     // The rest stays visible, and no inquiry sends it again.
     #expect(try await attempts(bank, "in_doubt") == 20)
@@ -178,6 +181,9 @@ struct SMSDaemonTests {
     _ = try await wait(.seconds(20), "the text") { texts.counts.count == 51 ? true : nil }
     #expect(texts.counts.values.allSatisfy { $0 == 1 })
     #expect(try await attempts(bank, "in_doubt") == 20)
+    // Receipts of what another process had submitted.
+    try await report(30..<40)
+    _ = try await wait(.seconds(20), "the late receipts") { try await attempts(bank, "in_doubt") == 10 ? true : nil }
     #expect(try await again.stop() == .code(0), "\(again.child.tail)")
     await smsc.stop()
     bank.remove()

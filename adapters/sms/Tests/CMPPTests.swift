@@ -241,7 +241,7 @@ final class TestISMG: ChannelInboundHandler {
       table.match(reading("9"), link: "a", rule: MessageIDRule(), recipient: "+1", reference: 5, at: now).wireIdentity
         == "w")
     #expect(
-      table.match(reading("9"), link: "a", rule: MessageIDRule(), recipient: "+2", reference: 5, at: now).wireIdentity
+      table.match(reading("10"), link: "a", rule: MessageIDRule(), recipient: "+2", reference: 5, at: now).wireIdentity
         == nil)
   }
 
