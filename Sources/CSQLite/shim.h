@@ -1,12 +1,8 @@
 #include <sqlite3.h>
 
-/* sqlite3_config takes variable arguments, which Swift cannot pass. Before the first connection of the process.
-   No count of the memory in use, which is a lock at every allocation; what a savepoint may have to undo stays in
-   memory up to `spill` bytes instead of 64 kB. */
-static inline int liaison_sqlite_configure(int spill) {
-  int code = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-  return code == SQLITE_OK ? sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, spill) : code;
-}
+/* sqlite3_config takes variable arguments, which Swift cannot pass. Before the first connection of the process: no count
+   of the memory in use, which is a lock at every allocation. */
+static inline int liaison_sqlite_configure(void) { return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
 
 /* Makes what was written to the main file durable, through a connection's own handle of it: another descriptor's
    close would give up the locks of all. */

@@ -52,13 +52,22 @@ extension WriteTransaction {
     _ customers: [CustomerNumber], added: [CustomerNumber: Bool], at time: Timestamp
   ) throws {
     let classes = try contactClasses(of: customers, added: added, at: time)
+    // Those without a row yet get what the triggers would have kept; the others need nothing of it.
+    var touched: [String: Timestamp] = [:]
+    for row in try query(
+      "SELECT customer_no, max(at) AS at FROM cap_ledger WHERE customer_no IN {{list_text:$1}} GROUP BY customer_no",
+      [.list(customers.map(\.description))])
+    {
+      touched[try row.text("customer_no")] = try row.time("at")
+    }
     var ids: [ContactClass: Int64] = [:]
     var last: Int64?
     for customer in customers {
       guard let (body, stableUntil) = classes[customer] else { continue }
       let id = try ids[body] ?? classID(of: body)
       ids[body] = id
-      if added[customer] == nil {
+      let isNew = added[customer] != nil
+      if !isNew {
         let changed = try execute(
           "UPDATE contact_profile SET class_id = $2, stable_until = $3 WHERE customer_no = $1",
           [.id(customer), .int(id), SQLValue(stableUntil)])
@@ -67,12 +76,10 @@ extension WriteTransaction {
       let seq =
         try last ?? one("SELECT coalesce(max(seq), 0) AS n FROM contact_profile").int("n")
       last = seq + 1
-      let touched = try one("SELECT max(at) AS at FROM cap_ledger WHERE customer_no = $1", [.id(customer)])
-        .timeOrNil("at")
       try execute(
         """
         INSERT INTO contact_profile(seq, customer_no, class_id, stable_until, touched_at) VALUES ($1, $2, $3, $4, $5)
-        """, [.int(seq + 1), .id(customer), .int(id), SQLValue(stableUntil), SQLValue(touched)])
+        """, [.int(seq + 1), .id(customer), .int(id), SQLValue(stableUntil), SQLValue(touched[customer.description])])
     }
   }
 

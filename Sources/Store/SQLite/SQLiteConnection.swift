@@ -29,7 +29,7 @@ final class SQLiteConnection: Session {
   private static let writerCacheKilobytes = 16_384
   private static let statementLimit = 256
   /// Once a process.
-  private static let configured = liaison_sqlite_configure(8 << 20)
+  private static let configured = liaison_sqlite_configure()
 
   init(path: String, role: Role, busyTimeout: Duration) throws {
     self.path = path
@@ -83,8 +83,6 @@ final class SQLiteConnection: Session {
       }
       // What a savepoint may have to undo is kept in memory: in a file it costs more than all else a batch writes.
       try query("PRAGMA temp_store = MEMORY", [])
-      // The pages a busy day writes to again and again: 16 MB, taken as they are used.
-      try query("PRAGMA cache_size = -16384", [])
       try query("PRAGMA synchronous = FULL", [])
       guard try one("PRAGMA synchronous").int(0) == 2 else {
         throw DatabaseError(.other, "\(path): synchronous=FULL did not hold")

@@ -144,6 +144,9 @@ struct Daemon {
       configuration.preferences, database: database, secrets: secrets, cursors: cursors, parameters: parameters,
       channels: channels, now: now, logger: logger)
     routes += proactive.routes
+    let diallers = channels.compactMap(\.dialLine).map {
+      Dialler(database: database, dispatcher: dispatcher, line: $0, clock: now, logger: logger)
+    }
     routes +=
       DialResources(
         database: database, cursors: cursors, diallers: diallers, results: { parameters.callResults }

@@ -36,12 +36,12 @@ import Testing
     #expect(end.change == .ended && end.call.endedBy == "caller")
   }
 
-  @Test(arguments: ["command_conference_busy", "command_monitor_declined"])
+  @Test(arguments: ["command_conference_busy", "command_monitor_declined", "command_monitor_declined_early"])
   func `a telephone rung for a call that is there and refusing is no customer's call, and is told to whoever asked`(
     name: String
   ) throws {
     let events = try events(name)
-    let refused = try #require(events.first { $0.call.job != nil })
+    let refused = try #require(events.last { $0.call.job != nil })
     #expect(refused.change == .ended && refused.call.direction == .internal && refused.call.connected == nil)
     #expect(["busy", "declined"].contains(refused.call.disposition))
     let others = events.filter { $0.call.callID != refused.call.callID }

@@ -53,11 +53,18 @@ public struct DialResources: Sendable {
           throw Problem(.forbidden)
         }
         let scope = try Scope(call, connection)
-        let rows = try connection.dials(of: agent, job: job, state: state, after: last, limit: page.limit)
-        // A supervisor's page may be shorter by those of other departments.
-        let shown = try rows.filter { row in
-          try agent != nil || scope.includes(department: connection.agent(row.agentId)?.department)
+        var shown: [DialRecord] = []
+        var after = last
+        // A supervisor's page is filled with those of his departments, however many lie between.
+        for _ in 0..<100 where shown.count < page.limit {
+          let rows = try connection.dials(of: agent, job: job, state: state, after: after, limit: page.limit)
+          shown += try rows.filter { row in
+            try agent != nil || scope.includes(department: connection.agent(row.agentId)?.department)
+          }
+          guard rows.count == page.limit else { break }
+          after = rows.last?.dialId
         }
+        shown = Array(shown.prefix(page.limit))
         let reply = page.reply(shown, keys: { [.text($0.dialId)] }, json: \.json)
         return (
           reply, seen: shown.compactMap { row in row.customerNo.map { Sight(customer: $0, subject: "\(row.dialId)") } }

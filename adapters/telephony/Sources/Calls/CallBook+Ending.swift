@@ -156,7 +156,7 @@ extension CallBook {
   private func disposition(of call: Call, inGap: Bool) -> String {
     if call.state.connected != nil { return "answered" }
     if inGap { return "unknown" }
-    if call.state.direction == .outbound { return outboundDisposition(of: call) }
+    if call.state.direction == .outbound || call.isOriginated { return outboundDisposition(of: call) }
     if call.hangup == .party {
       return call.state.queued != nil || call.partyWasUp ? "abandoned" : "cancelled"
     }
@@ -211,7 +211,11 @@ extension CallBook {
   /// The order's result; it may come before the hang-up or after it, or be all that ever comes (trap 10).
   mutating func endJob(_ job: String, callID: String?, beginsCall: Bool, succeeded: Bool, reason: String?) {
     if let callID, let call = call(named: callID) {
-      guard beginsCall else { return }
+      if !beginsCall {
+        // It is in the call it was rung for; or refused, and its end will be told.
+        guard !succeeded, calls[call]?.hasCustomer == false else { return }
+        calls[call]?.state.direction = .internal
+      }
       calls[call]?.state.job = job
       calls[call]?.state.jobReason = reason
       if succeeded { tell(.partyChanged, of: call) } else { announce(call) }
