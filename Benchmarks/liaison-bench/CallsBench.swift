@@ -136,7 +136,7 @@ struct CallsBench: AsyncParsableCommand {
         ] { try transaction.execute("\(numbers) \(sql)", range) }
       }
     }
-    // As the daemon would in the course of an hour or two: every customer here is of one class.
+    // As the daemon would in the course of some minutes: every customer here is of one class.
     if try await database.read(.live, { try !$0.profilesAreComplete() }) {
       try await database.write { try $0.project(CustomerNumber("10000000")!, at: time) }
       for start in stride(from: 0, to: customers, by: step) {

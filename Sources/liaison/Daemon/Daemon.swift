@@ -105,9 +105,6 @@ struct Daemon {
       return link
     }
     let dispatcher = makeDispatcher(links, house, crash)
-    let diallers = channels.compactMap(\.dialLine).map {
-      Dialler(database: database, dispatcher: dispatcher, line: $0, clock: now, logger: logger)
-    }
     let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
 
     // What was paused stays so over a restart.
