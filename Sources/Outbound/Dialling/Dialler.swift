@@ -112,7 +112,9 @@ public final class Dialler: Sendable {
 
   /// Brings what is due to whoever is free.
   private func assign() async throws -> Int {
-    guard !isDraining.withLock({ $0 }), await line.link.adapter.health.state == .up else { return 0 }
+    guard !isDraining.withLock({ $0 }), !line.link.isHeld(), await line.link.adapter.health.state == .up else {
+      return 0
+    }
     let time = clock()
     let busy = Set(line.control.liveCalls(on: line.server).flatMap(\.devices))
     let (agents, jobs) = try await database.read { [line] connection -> ([Agent], [ProactiveJobID]) in

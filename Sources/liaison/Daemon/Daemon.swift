@@ -96,14 +96,15 @@ struct Daemon {
       return acceptance
     }
     let supervisors = channels.map { ChannelSupervisor($0.adapter, accept: accept, now: now, logger: logger) }
-    // A paused channel is given nothing to send.
-    let links = channels.flatMap(\.outbound).map { link in
+    // A paused channel is given nothing to send, and nobody is called by it.
+    let held = { (link: OutboundLink) in
       var link = link
       if let supervisor = supervisors.first(where: { $0.adapter.channel == link.adapter.channel }) {
         link.isHeld = { supervisor.isPaused }
       }
       return link
     }
+    let links = channels.flatMap(\.outbound).map(held)
     let dispatcher = makeDispatcher(links, house, crash)
     let health = HealthWatch(supervisors, database: database, now: now, logger: logger)
 
@@ -141,8 +142,10 @@ struct Daemon {
       configuration.preferences, database: database, secrets: secrets, cursors: cursors, parameters: parameters,
       channels: channels, now: now, logger: logger)
     routes += proactive.routes
-    let diallers = channels.compactMap(\.dialLine).map {
-      Dialler(database: database, dispatcher: dispatcher, line: $0, clock: now, logger: logger)
+    let diallers = channels.compactMap(\.dialLine).map { line in
+      var line = line
+      line.link = held(line.link)
+      return Dialler(database: database, dispatcher: dispatcher, line: line, clock: now, logger: logger)
     }
     routes +=
       DialResources(

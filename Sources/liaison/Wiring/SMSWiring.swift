@@ -88,7 +88,10 @@ struct SMSWiring: ChannelWiring {
     if submits {
       wired.outbound = [
         OutboundLink(
-          channel: .sms, adapter: adapter, window: inFlight, memory: doubtMemory, inquiryEvery: inquireEvery,
+          // No more than there are places: a text that waits in the adapter is one that a STOP comes too late for.
+          channel: .sms, adapter: adapter,
+          window: min(inFlight, max(1, configuration.links.map(\.places).reduce(0, +))),
+          memory: doubtMemory, inquiryEvery: inquireEvery,
           // A text that cannot be sent has no parts to count.
           parts: { (try? adapter.preview($0.text, link: nil, optOutLine: false))?.parts })
       ]

@@ -28,6 +28,15 @@ public struct SMSConfiguration: Sendable {
     /// The sender of a dispatch that names none.
     public var defaultSender: String
 
+    /// Messages of one part that may be on the wire at once. What is submitted beyond waits here, out of reach of a STOP.
+    public var places: Int {
+      switch kind {
+      case .smpp(_, _, let binds): settings.window * max(1, binds.count)
+      case .cmpp(_, _, let connections): settings.window * max(1, connections)
+      case .kannel(let kannel): kannel.concurrency
+      }
+    }
+
     public init(
       name: String, weight: Int = 1, kind: Kind, profile: TextProfile = TextProfile(),
       settings: LinkSettings = LinkSettings(), receipts: ReceiptReader = ReceiptReader(),
