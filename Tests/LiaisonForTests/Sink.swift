@@ -23,7 +23,8 @@ public final class Sink: Sendable {
     _ = output.fileHandleForReading.availableData
   }
   deinit {
-    process.terminate()
+    // A child keeps the signals blocked that the thread which started it had blocked, SIGTERM among them.
+    kill(process.processIdentifier, SIGKILL)
     // A directory that is left behind under /tmp harms nobody.
     try? FileManager.default.removeItem(at: directory)
   }
