@@ -100,7 +100,7 @@ struct FaxCrash {
     request.body = .bytes(
       ByteBuffer(
         string: """
-          {"purpose": "security", "reference": "fax-\(round)",
+          {"purpose": "service", "reference": "fax-\(round)",
            "address": {"kind": "fax", "value": "\(number)", "confirm": "\(number)"},
            "contents": {"fax": {"text": "尊敬的客户：您的挂失已办理。第\(round)号。"}}}
           """))
