@@ -8,8 +8,8 @@ import Synchronization
 /// what another item of the same batch wrote ("I have it already"), and that is true only once it is durable.
 /// Bulk items run when no live item waits. A bulk transaction is bounded in time, its commit included, and is cut short
 /// when a live item comes: between items here, within a long one by `WriteTransaction.isTimeUp`. Against starvation one
-/// bulk item has its turn after `liveTurns` live batches. If a commit fails, or the engine ended the transaction amid the batch, each item is run again alone where
-/// the error can be one item's own.
+/// bulk item has its turn after `liveTurns` live batches. If a commit fails, or the engine ended the transaction amid the
+/// batch, each item is run again alone where the error can be one item's own.
 /// Source: specs/stack.md §4, "Group-commit writer".
 final class Writer: Sendable {
   struct Limits: Sendable {
