@@ -46,19 +46,7 @@ struct MailBank: Sendable {
   }
 
   func look<Value: Sendable>(_ read: @escaping @Sendable (any Connection) throws -> Value) async throws -> Value {
-    var options = Database.Options()
-    options.readOnly = true
-    options.readers = 1
-    let database = try Database.open(
-      StoreURL("sqlite://\(bank.database)"), migrations: migrations, options: options, now: Timestamp(seconds: 0))
-    do {
-      let value = try await database.read(.live, read)
-      await database.close()
-      return value
-    } catch {
-      await database.close()
-      throw error
-    }
+    try await bank.look(read)
   }
 
   var client: AdminClient { AdminClient(socket: bank.directory + "/admin.sock") }
